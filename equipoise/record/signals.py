@@ -1,0 +1,92 @@
+"""The catalogue of signals: one entry per name that a trace may hold.
+
+`<player>` stands for a player's name and `<metric>`-like parts stand for themselves: a name such as
+`gradient_norm/generator` is looked up under `gradient_norm/<player>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a name in a trace means.
+
+    Attributes:
+        name: the name, with `<player>` where a player's name stands.
+        meaning: what it is, with its formula.
+        unit: "1" for a pure number.
+        measured: how and when.
+        tier: "free" (values at hand), "cheap" (a reduction), "probe" (own pass), "evaluation".
+        source: where the definition comes from.
+        better: for metrics: which direction is better.
+        would_show: what a run without it cannot be told.
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    measured: str
+    tier: Literal["free", "cheap", "probe", "evaluation"]
+    source: str = "definition"
+    better: Literal["lower", "higher"] | None = None
+    would_show: str = ""
+
+
+_SIGNALS = (
+    Signal("loss/<player>", "loss that the player's update descends, batch mean", "nats or objective's own", "observe(losses=...)", "free"),
+    Signal("logits/real/mean", "mean of D(x) over the batch", "logit", "observe(real_logits=...)", "free"),
+    Signal("logits/fake/mean", "mean of D(G(z)) over the batch", "logit", "observe(fake_logits=...)", "free"),
+    Signal("logits/real/std", "spread of D(x) over the batch", "logit", "observe(real_logits=...)", "free"),
+    Signal("logits/fake/std", "spread of D(G(z)) over the batch", "logit", "observe(fake_logits=...)", "free"),
+    Signal("logits/gap", "(E D(x) - E D(G(z))) / sqrt((Var D(x) + Var D(G(z))) / 2): scale-free separation", "1", "both logits", "cheap", "effect size d'"),
+    Signal("logits/extreme", "largest |logit| of the pair", "logit", "both logits", "cheap"),
+    Signal("logits/held_out/mean", "mean of D on held-out reals", "logit", "own pass, eval mode, at the tick", "probe", "ADA, arXiv 2006.06676, eq. 1", would_show="whether the discriminator overfits"),
+    Signal("sign_rate/real", "r_t = E sign D(x)", "1", "observe(real_logits=...)", "cheap", "ADA, arXiv 2006.06676, eq. 1"),
+    Signal("accuracy/discriminator", "share of the pair on its own side of 0 (for relativistic objectives of the midpoint)", "1", "both logits", "cheap", would_show="whether one player dominates"),
+    Signal("auc/discriminator", "P(D(x) > D(G(z))) + P(equal) / 2 over all pairs: the same under any shift or scale of the logits", "1", "both logits", "cheap", "Mann-Whitney U / (n m)", would_show="whether one player dominates"),
+    Signal("gradient_norm/<player>", "L2 norm of the gradient that the player's update consumed", "loss per parameter", "optimizer's pre-step hook", "cheap", would_show="whether gradients vanish, explode or are not finite"),
+    Signal("parameter_norm/<player>", "L2 norm of the player's parameters", "1", "optimizer's pre-step hook", "cheap"),
+    Signal("update_ratio/<player>", "|| change of the parameters in one update || / || parameters ||", "1", "optimizer's step hooks", "cheap", would_show="whether each player learns"),
+    Signal("updates/<player>", "updates of the player so far", "count", "optimizer's post-step hook", "free", would_show="whether each player learns"),
+    Signal("learning_rate/<player>", "learning rate of the player's first parameter group", "1", "optimizer's post-step hook", "free"),
+    Signal("nonfinite/<player>", "share of gradient entries that are NaN or infinite", "1", "optimizer's pre-step hook", "cheap"),
+    Signal("batch/real/mean", "mean over the real batch", "pixel", "observe(real=...)", "cheap"),
+    Signal("batch/fake/mean", "mean over the fake batch", "pixel", "observe(fake=...)", "cheap"),
+    Signal("batch/real/std", "spread over the real batch", "pixel", "observe(real=...)", "cheap"),
+    Signal("batch/fake/std", "spread over the fake batch", "pixel", "observe(fake=...)", "cheap"),
+    Signal("batch/real/extreme", "largest |value| of the real batch", "pixel", "observe(real=...)", "cheap"),
+    Signal("batch/fake/extreme", "largest |value| of the fake batch", "pixel", "observe(fake=...)", "cheap"),
+    Signal("diversity/pairwise", "median distance between fakes of a batch / median distance between its reals", "1", "observe(real=..., fake=...)", "cheap", would_show="whether the fakes collapse"),
+    Signal("diversity/nearest", "median distance from a fake to its nearest fake / the same of the reals, in one batch", "1", "observe(real=..., fake=...)", "cheap", would_show="whether the fakes collapse onto a few points"),
+    Signal("metric/modes", "modes with at least one high-quality sample", "count", "evaluation of a mixture", "evaluation", "PacGAN, arXiv 1712.04086", "higher"),
+    Signal("metric/fair_modes", "modes with at least 20 % of their share among high-quality samples", "count", "evaluation of a mixture", "evaluation", "definition", "higher"),
+    Signal("metric/mode_coverage", "modes with at least one high-quality sample / all modes", "1", "evaluation of a mixture", "evaluation", "PacGAN, arXiv 1712.04086", "higher"),
+    Signal("metric/high_quality", "share of samples within 3 sigma of the nearest mode", "1", "evaluation of a mixture", "evaluation", "PacGAN, arXiv 1712.04086", "higher"),
+    Signal("metric/mode_kl", "KL(nearest-mode histogram of all samples || true shares)", "nats", "evaluation of a mixture", "evaluation", "PacGAN, arXiv 1712.04086", "lower"),
+    Signal("metric/frechet_digits_cnn", "Frechet distance in the digit classifier's 32 features (not FID)", "1", "evaluation on digits", "evaluation", "arXiv 1706.08500, eq. 6", "lower"),
+    Signal("metric/precision_digits_cnn", "share of fakes inside the reals' k-nearest-neighbour balls, k = 5", "1", "evaluation on digits", "evaluation", "arXiv 1904.06991", "higher"),
+    Signal("metric/recall_digits_cnn", "share of reals inside the fakes' k-nearest-neighbour balls, k = 5", "1", "evaluation on digits", "evaluation", "arXiv 1904.06991", "higher"),
+    Signal("metric/coverage_digits_cnn", "share of reals whose k-nearest-neighbour ball holds a fake, k = 5", "1", "evaluation on digits", "evaluation", "arXiv 2002.09797", "higher"),
+    Signal("metric/frechet_pixels", "Frechet distance of images averaged down to 8x8 pixels (not FID)", "1", "evaluation on a folder", "evaluation", "arXiv 1706.08500, eq. 6", "lower"),
+    Signal("metric/precision_pixels", "precision (k = 5) on images averaged down to 8x8 pixels", "1", "evaluation on a folder", "evaluation", "arXiv 1904.06991", "higher"),
+    Signal("metric/recall_pixels", "recall (k = 5) on images averaged down to 8x8 pixels", "1", "evaluation on a folder", "evaluation", "arXiv 1904.06991", "higher"),
+    Signal("metric/coverage_pixels", "coverage (k = 5) on images averaged down to 8x8 pixels", "1", "evaluation on a folder", "evaluation", "arXiv 2002.09797", "higher"),
+    Signal("speed/images_per_second", "real images shown to the discriminator per wall second", "1/s", "training loop, at the tick", "free"),
+    Signal("cost/monitor", "time spent watching / time of the loop, since the start", "1", "monitor's own clock", "free"),
+    Signal("penalty/r1", "E ||dD/dx||^2 at reals (without gamma / 2)", "logit^2 per pixel^2", "training loop", "free", "arXiv 1801.04406, eq. 9"),
+    Signal("penalty/r2", "E ||dD/dx||^2 at fakes (without gamma / 2)", "logit^2 per pixel^2", "training loop", "free", "arXiv 1801.04406, eq. 10"),
+)  # fmt: skip
+
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in _SIGNALS}
+_PLAYER_STEMS = frozenset(s.split("/")[0] for s in SIGNALS if s.endswith("/<player>"))
+
+
+def describe(name: str) -> Signal | None:
+    """The catalogue's entry for a name as it stands in a trace, None for a name not in it."""
+    if name in SIGNALS:
+        return SIGNALS[name]
+    stem, _, player = name.partition("/")
+    return SIGNALS[f"{stem}/<player>"] if player and stem in _PLAYER_STEMS else None

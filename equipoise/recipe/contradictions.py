@@ -32,7 +32,9 @@ def contradiction(recipe: Recipe) -> None:
 
 
 def _batch_norm_with_gradient_penalty(recipe: Recipe) -> str | None:
-    active = [n for n, p in recipe.penalties.items() if p.gamma > 0 and n in INPUT_GRADIENT_PENALTIES]
+    active = [
+        n for n, p in recipe.penalties.items() if p.gamma > 0 and n in INPUT_GRADIENT_PENALTIES
+    ]
     if recipe.discriminator.normalization != "batch" or not active:
         return None
     return (
@@ -68,7 +70,10 @@ def _folder_needs_path(recipe: Recipe) -> str | None:
 def _points_are_not_images(recipe: Recipe) -> str | None:
     if recipe.data.kind not in TOYS:
         return None
-    for player, network in (("generator", recipe.generator), ("discriminator", recipe.discriminator)):
+    for player, network in (
+        ("generator", recipe.generator),
+        ("discriminator", recipe.discriminator),
+    ):
         if network.family != "mlp":
             return (
                 f"{player}.family = {network.family!r} makes images, but data.kind ="

@@ -73,7 +73,9 @@ def _values(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
         raise RecipeError(unknown("recipe", name, preset_names()) + ", or the path of a YAML file")
     try:
         if path.stat().st_size > _LARGEST:
-            raise RecipeError(f"recipe file {path} is larger than 1 MiB; a recipe is a page of YAML")
+            raise RecipeError(
+                f"recipe file {path} is larger than 1 MiB; a recipe is a page of YAML"
+            )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read recipe file {path}: {error}") from error

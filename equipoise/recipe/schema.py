@@ -156,7 +156,8 @@ def _named(value: Any) -> Any:
 
 
 PenaltyTable = Annotated[
-    Mapping[str, Penalty], PlainSerializer(lambda table: {k: v.model_dump() for k, v in table.items()})
+    Mapping[str, Penalty],
+    PlainSerializer(lambda table: {k: v.model_dump() for k, v in table.items()}),
 ]
 
 

@@ -187,9 +187,7 @@ def _assemble(lines: list[bytes], path: Path) -> Trace:
             blobs = [blob for blob in blobs if blob.step <= record["step"]]
             events = [event for event in events if event["step"] <= record["step"]]
     signals, kimg, seconds = _columns(rows)
-    return Trace(
-        header, facts, signals, kimg, seconds, tuple(blobs), tuple(events), damaged, path
-    )
+    return Trace(header, facts, signals, kimg, seconds, tuple(blobs), tuple(events), damaged, path)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -1,0 +1,75 @@
+"""From a trace to a diagnosis."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from equipoise.clinic.notes import NOTES
+from equipoise.clinic.remedies import prescribe
+from equipoise.clinic.rules import EXACT, RULES
+from equipoise.clinic.windows import FEWEST
+from equipoise.record import SIGNALS, Diagnosis, Finding, Trace, Verdict
+
+SICK = 0.5  # confidence from which a finding makes the verdict
+# A run can be called healthy when the balance of the players and the spread of the fakes were seen.
+BALANCE = ("auc/discriminator", "accuracy/discriminator")
+DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
+
+
+def diagnose(trace: Trace) -> Diagnosis:
+    """Judge a trace: exact rules first, which veto the statistical ones; then notes and what is missing."""
+    findings = _findings(trace)
+    notes = tuple(note for judge in NOTES if (note := judge(trace)) is not None)
+    return Diagnosis(
+        verdict=_verdict(trace, findings),
+        findings=findings,
+        notes=notes,
+        missing=_missing(trace),
+        signals=_last_values(trace),
+        steps=_span(trace),
+    )
+
+
+def _findings(trace: Trace) -> tuple[Finding, ...]:
+    found: list[Finding] = []
+    for name, rule in RULES.items():
+        if name not in EXACT and any(f.failure in EXACT for f in found):
+            break  # whatever else it looks like follows from the exact cause
+        finding = rule(trace)
+        if finding is not None:
+            found.append(finding)
+    recipe = trace.header.get("recipe")
+    found.sort(key=lambda f: (-f.confidence, f.since))
+    return tuple(replace(f, remedies=prescribe(f.failure, recipe)) for f in found)
+
+
+def _verdict(trace: Trace, findings: tuple[Finding, ...]) -> Verdict:
+    if any(f.confidence >= SICK for f in findings):
+        return "sick"
+    return "healthy" if _seen(trace, BALANCE) and _seen(trace, DIVERSITY) else "inconclusive"
+
+
+def _seen(trace: Trace, names: tuple[str, ...]) -> bool:
+    return any(len(trace.series(name).finite()) >= FEWEST for name in names)
+
+
+def _missing(trace: Trace) -> dict[str, str]:
+    """Signals that would have said more, with what each would show."""
+    missing = {}
+    for name, signal in SIGNALS.items():
+        stem = name.removesuffix("<player>")
+        present = any(n.startswith(stem) if stem != name else n == name for n in trace.signals)
+        if signal.would_show and not present:
+            missing[name] = signal.would_show
+    return missing
+
+
+def _last_values(trace: Trace) -> dict[str, float]:
+    last = {name: trace.series(name).last for name in sorted(trace.signals)}
+    return {name: value for name, value in last.items() if not math.isnan(value)}
+
+
+def _span(trace: Trace) -> tuple[int, int]:
+    steps = [s.steps for s in trace.signals.values() if len(s)]
+    return (int(min(s[0] for s in steps)), int(max(s[-1] for s in steps))) if steps else (0, 0)

@@ -1,0 +1,72 @@
+"""Is the generator getting better, is it good, is it diverse? The vetoes that rules share."""
+
+from __future__ import annotations
+
+import math
+
+from equipoise.clinic.windows import FEWEST, late_median, median
+from equipoise.record import Evidence, Series, Trace, describe
+
+# Diversity ratio of a batch. Fakes of healthy runs stay above 0.85 late on ring, grid and digits
+# (benchmarks/healthy.py); the collapses of digits-sick stay below 0.4.
+POOR_DIVERSITY = 0.6
+# Share of reals that the fakes reach. Healthy late values on digits: coverage 0.5 to 0.65, recall
+# above 0.85; 1 of 5 clusters kept gives 0.19 (closed form: the share of clusters kept).
+POOR_REACH = 0.25
+REACH_PREFIXES = ("metric/coverage_", "metric/recall", "metric/mode_coverage", "metric/coverage")
+IMPROVES = 0.15  # relative gain over the second half of the run that counts as improving
+
+
+def improving(trace: Trace) -> tuple[str, float] | None:
+    """The metric that improves most over the last half of the run, and its relative gain.
+
+    Gain is (late - middle) / |middle| in the metric's better direction; below `IMPROVES` it is None.
+    """
+    gains = [(name, _gain(name, trace.series(name).finite())) for name in trace.signals]
+    named = [(name, gain) for name, gain in gains if not math.isnan(gain) and gain >= IMPROVES]
+    return max(named, key=lambda pair: pair[1], default=None)
+
+
+def _gain(name: str, series: Series) -> float:
+    signal = describe(name)
+    if signal is None or signal.better is None or len(series) < 3:
+        return math.nan
+    middle = float(series.values[len(series) // 2])
+    if middle == 0 or not math.isfinite(middle):
+        return math.nan
+    change = (float(series.values[-1]) - middle) / abs(middle)
+    return -change if signal.better == "lower" else change
+
+
+def poor_diversity(trace: Trace) -> Evidence | None:
+    """Fakes of a batch far closer together than its reals, late in the run."""
+    series = trace.series("diversity/pairwise").finite()
+    value = late_median(trace, "diversity/pairwise")
+    if len(series) < FEWEST or not value < POOR_DIVERSITY:
+        return None
+    return Evidence(
+        "diversity/pairwise",
+        value,
+        f"about 1; above {POOR_DIVERSITY} on every healthy run",
+        (int(series.steps[0]), int(series.steps[-1])),
+        "late median",
+    )
+
+
+def poor_reach(trace: Trace) -> Evidence | None:
+    """A metric of coverage that says most of the data is not reached, at the last evaluation."""
+    for name in sorted(trace.signals):
+        if not name.startswith(REACH_PREFIXES):
+            continue
+        series = trace.series(name).finite()
+        least = 1.0 if name == "metric/mode_coverage" else POOR_REACH
+        tail = Series(series.steps[-2:], series.values[-2:])
+        if len(series) >= 2 and median(tail) < least:
+            return Evidence(
+                name,
+                median(tail),
+                f"at least {least:g}",
+                (int(tail.steps[0]), int(tail.steps[-1])),
+                "median of the last two evaluations",
+            )
+    return None

@@ -1,0 +1,334 @@
+"""What to do: remedies as recipe edits plus the change for a foreign loop, ranked per failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from equipoise.errors import RecipeError, unknown
+from equipoise.recipe import Recipe
+from equipoise.record import Prescription
+
+Edit = Callable[[Recipe], Mapping[str, Any]]
+
+
+def _nothing(recipe: Recipe) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A treatment.
+
+    Attributes:
+        id: stable name.
+        title: what to do.
+        treats: failure id -> rank (1 is tried first).
+        edit: recipe -> the edit by dotted path; {} where it does not apply or only code helps.
+        code: the change for a foreign loop.
+        why: the reason, with what supports it.
+        takes_effect: "live", "surgery" or "restart".
+        watch: the signal that must move if it works.
+        caution: when not to.
+    """
+
+    id: str
+    title: str
+    treats: Mapping[str, int]
+    code: str
+    why: str
+    edit: Edit = _nothing
+    takes_effect: Literal["live", "surgery", "restart"] = "restart"
+    watch: str = ""
+    caution: str = ""
+    sources: tuple[str, ...] = field(default=())
+
+
+FIRST_GAMMA = 0.3  # unit-scale data of 2 to 64 dimensions; see `equipoise.recipe.presets`
+GAMMA_STEP = 10.0
+
+
+def _gradient_penalty(recipe: Recipe) -> Mapping[str, Any]:
+    """R1 and R2 at one gamma: ten times what is there, `FIRST_GAMMA` where there is none."""
+    if recipe.discriminator.normalization == "batch":
+        return {}
+    gammas = [recipe.penalties[name].gamma for name in ("r1", "r2") if name in recipe.penalties]
+    gamma = GAMMA_STEP * max(gammas) if any(gammas) else FIRST_GAMMA
+    return {"penalties.r1.gamma": gamma, "penalties.r2.gamma": gamma}
+
+
+def _spectral(recipe: Recipe) -> Mapping[str, Any]:
+    if recipe.discriminator.normalization == "spectral":
+        return {}
+    return {"discriminator.normalization": "spectral"}
+
+
+def _no_batch_norm(recipe: Recipe) -> Mapping[str, Any]:
+    return (
+        {"discriminator.normalization": "none"}
+        if recipe.discriminator.normalization == "batch"
+        else {}
+    )
+
+
+def _fewer_discriminator_steps(recipe: Recipe) -> Mapping[str, Any]:
+    steps = recipe.balance.discriminator_steps
+    return {"balance.discriminator_steps": max(1, steps // 2)} if steps > 1 else {}
+
+
+def _more_discriminator_steps(recipe: Recipe) -> Mapping[str, Any]:
+    return {"balance.discriminator_steps": 2 * recipe.balance.discriminator_steps}
+
+
+def _rates(**factors: float) -> Edit:
+    """Multiply each named player's learning rate."""
+
+    def edit(recipe: Recipe) -> Mapping[str, Any]:
+        rates = {
+            "generator": recipe.optimizer.generator.lr,
+            "discriminator": recipe.optimizer.discriminator.lr,
+        }
+        return {f"optimizer.{name}.lr": rates[name] * factor for name, factor in factors.items()}
+
+    return edit
+
+
+def _smoothing(recipe: Recipe) -> Mapping[str, Any]:
+    fits = recipe.objective.name == "non_saturating" and recipe.objective.label_smoothing == 0
+    return {"objective.label_smoothing": 0.1} if fits else {}
+
+
+def _relativistic(recipe: Recipe) -> Mapping[str, Any]:
+    if recipe.objective.name == "relativistic":
+        return {}
+    return {"objective.name": "relativistic", "objective.label_smoothing": 0.0}
+
+
+def _wider_discriminator(recipe: Recipe) -> Mapping[str, Any]:
+    return {"discriminator.width": 2 * recipe.discriminator.width}
+
+
+_REMEDIES = (
+    Remedy(
+        "gradient-penalty",
+        "Penalize the discriminator's gradient at reals and fakes (R1 + R2)",
+        {"discriminator_dominance": 1, "mode_collapse": 1},
+        "real.requires_grad_(); fake = fake.detach().requires_grad_()\n"
+        "r, f = D(real), D(fake)\n"
+        "g_r, g_f = torch.autograd.grad(r.sum() + f.sum(), [real, fake], create_graph=True)\n"
+        "loss_D = loss_D + gamma / 2 * (g_r.flatten(1).square().sum(1).mean()\n"
+        "                               + g_f.flatten(1).square().sum(1).mean())",
+        "A zero-centred penalty is what makes the game converge where it orbits without (Dirac-GAN:"
+        " eigenvalues leave the imaginary axis), and it keeps the discriminator's slope usable.",
+        _gradient_penalty,
+        watch="auc/discriminator",
+        caution="Not with batch normalization in the discriminator: the penalty vanishes there.",
+        sources=("arXiv 1801.04406", "arXiv 2501.05441"),
+    ),
+    Remedy(
+        "spectral-norm",
+        "Normalize the discriminator's layers spectrally",
+        {"discriminator_dominance": 2, "mode_collapse": 4},
+        "for layer in D's linear and convolutional layers:\n"
+        "    torch.nn.utils.parametrizations.spectral_norm(layer)",
+        "Bounds each layer's gain and with it the slope of the discriminator.",
+        _spectral,
+        takes_effect="surgery",
+        watch="logits/gap",
+        sources=("arXiv 1802.05957",),
+    ),
+    Remedy(
+        "fewer-discriminator-steps",
+        "Update the discriminator less often",
+        {"discriminator_dominance": 3},
+        "n_critic = max(1, n_critic // 2)",
+        "Each further update without a penalty sharpens the discriminator where it is already right.",
+        _fewer_discriminator_steps,
+        takes_effect="live",
+        watch="auc/discriminator",
+        caution="A Wasserstein critic needs its five steps.",
+    ),
+    Remedy(
+        "slower-discriminator",
+        "Lower the discriminator's learning rate to a quarter",
+        {"discriminator_dominance": 4},
+        "for group in optimizer_D.param_groups: group['lr'] /= 4",
+        "Slows the runaway; it does not change where the game goes, so it comes after a penalty.",
+        _rates(discriminator=0.25),
+        takes_effect="live",
+        watch="auc/discriminator",
+    ),
+    Remedy(
+        "label-smoothing",
+        "Smooth the real labels to 0.9 (one side only)",
+        {"discriminator_dominance": 5},
+        "real_target = torch.full_like(real_logits, 0.9)   # fakes stay at 0",
+        "Caps the real logit that pays (optimum 0.9 p / (p + q)). Smoothing both sides flattens the"
+        " discriminator where there is no data.",
+        _smoothing,
+        watch="logits/real/mean",
+        caution="Defined for cross-entropy alone; meaningless with hinge, Wasserstein, relativistic.",
+        sources=("arXiv 1606.03498, section 3.4",),
+    ),
+    Remedy(
+        "remove-batch-norm",
+        "Take batch normalization out of the discriminator",
+        {"mode_collapse": 3, "discriminator_dominance": 6},
+        "replace nn.BatchNorm2d in D by nn.Identity() or spectral normalization",
+        "It lets the discriminator judge whole batches, and it makes gradient penalties vanish.",
+        _no_batch_norm,
+        takes_effect="restart",
+        watch="diversity/pairwise",
+    ),
+    Remedy(
+        "relativistic-objective",
+        "Score pairs of real and fake (RpGAN)",
+        {"mode_collapse": 2},
+        "loss_D = F.softplus(fake_logits - real_logits).mean()\n"
+        "loss_G = F.softplus(real_logits.detach() - fake_logits).mean()",
+        "A separable loss has bad basins where modes are missing; the paired loss has none. It needs"
+        " R1 + R2 beside it.",
+        _relativistic,
+        watch="metric/mode_coverage",
+        caution="With R1 alone it fails; use R1 and R2.",
+        sources=("arXiv 2501.05441, table 1", "arXiv 2011.04926"),
+    ),
+    Remedy(
+        "faster-discriminator",
+        "Double the discriminator's learning rate",
+        {"generator_dominance": 1},
+        "for group in optimizer_D.param_groups: group['lr'] *= 2",
+        "A discriminator that lags teaches yesterday's lesson.",
+        _rates(discriminator=2.0),
+        takes_effect="live",
+        watch="auc/discriminator",
+    ),
+    Remedy(
+        "more-discriminator-steps",
+        "Update the discriminator twice as often",
+        {"generator_dominance": 2},
+        "n_critic = 2 * n_critic",
+        "Brings the discriminator nearer to its optimum before each generator step.",
+        _more_discriminator_steps,
+        takes_effect="live",
+        watch="auc/discriminator",
+    ),
+    Remedy(
+        "slower-generator",
+        "Lower the generator's learning rate to a quarter",
+        {"generator_dominance": 3, "mode_collapse": 5},
+        "for group in optimizer_G.param_groups: group['lr'] /= 4",
+        "Lets the discriminator see where the generator is before it has moved on.",
+        _rates(generator=0.25),
+        takes_effect="live",
+        watch="auc/discriminator",
+    ),
+    Remedy(
+        "wider-discriminator",
+        "Double the discriminator's width",
+        {"generator_dominance": 4},
+        "D = Discriminator(width=2 * width)",
+        "A discriminator that cannot represent the difference cannot teach it.",
+        _wider_discriminator,
+        watch="auc/discriminator",
+    ),
+    Remedy(
+        "lower-both-rates",
+        "Go back to the last good checkpoint and lower both learning rates to a quarter",
+        {"non_finite": 1},
+        "load the last checkpoint before the onset\n"
+        "for o in (optimizer_G, optimizer_D):\n"
+        "    for group in o.param_groups: group['lr'] /= 4",
+        "A step beyond the stable size grows from update to update until it overflows.",
+        _rates(generator=0.25, discriminator=0.25),
+        takes_effect="live",
+        watch="gradient_norm/discriminator",
+    ),
+    Remedy(
+        "full-precision-penalty",
+        "Compute gradient penalties and square roots in float32, with an epsilon inside roots",
+        {"non_finite": 2},
+        "with torch.autocast(device_type, enabled=False):\n"
+        "    penalty = gradient.float().flatten(1).square().sum(1)",
+        "Squared gradients overflow half precision at 256, and the derivative of sqrt at 0 is infinite.",
+        watch="nonfinite/discriminator",
+    ),
+    Remedy(
+        "step-the-optimizer",
+        "Let the player's own optimizer step, over the player's own parameters",
+        {"stalled_player": 1},
+        "optimizer = torch.optim.Adam(player.parameters(), lr=...)   # this player's, all of them\n"
+        "loss.backward(); optimizer.step()                           # in every iteration",
+        "Weights that stand still have no optimizer, the wrong one, or one that is never stepped.",
+        watch="update_ratio/<player>",
+    ),
+    Remedy(
+        "unfreeze",
+        "Give the player back its gradients and its learning rate",
+        {"stalled_player": 2},
+        "player.requires_grad_(True); print([g['lr'] for g in optimizer.param_groups])",
+        "requires_grad_(False) left over from the other player's step, or a schedule that ends at 0.",
+        watch="update_ratio/<player>",
+    ),
+)  # fmt: skip
+
+REMEDIES: dict[str, Remedy] = {remedy.id: remedy for remedy in _REMEDIES}
+
+
+def remedy(name: str) -> Remedy:
+    """The remedy called `name`.
+
+    Raises:
+        RecipeError: no such remedy; the choices are listed.
+    """
+    if name not in REMEDIES:
+        raise RecipeError(unknown("remedy", name, REMEDIES))
+    return REMEDIES[name]
+
+
+def prescribe(failure: str, recipe: Mapping[str, Any] | None = None) -> tuple[Prescription, ...]:
+    """Remedies for a failure in order, each with its edit where the recipe is known.
+
+    A remedy whose edit changes nothing in this recipe, or contradicts it, comes after those that act.
+    """
+    played = _parsed(recipe)
+    ranked = sorted(
+        (r for r in REMEDIES.values() if failure in r.treats), key=lambda r: r.treats[failure]
+    )
+    filled = [_prescription(r, played) for r in ranked]
+    if played is None:
+        return tuple(filled)
+    return tuple(sorted(filled, key=lambda p: not p.edit))
+
+
+def _parsed(recipe: Mapping[str, Any] | None) -> Recipe | None:
+    try:
+        return Recipe(**recipe) if recipe else None
+    except RecipeError:  # written by another version: advise in code alone
+        return None
+
+
+def _prescription(remedy: Remedy, recipe: Recipe | None) -> Prescription:
+    edit = dict(remedy.edit(recipe)) if recipe is not None else {}
+    if recipe is not None and edit and not _valid(recipe, edit):
+        edit = {}
+    why = f"{remedy.why} [{'; '.join(remedy.sources)}]" if remedy.sources else remedy.why
+    return Prescription(
+        remedy.id,
+        remedy.title,
+        why,
+        edit,
+        remedy.code,
+        remedy.takes_effect,
+        remedy.watch,
+        remedy.caution,
+    )
+
+
+def _valid(recipe: Recipe, edit: Mapping[str, Any]) -> bool:
+    try:
+        recipe.edit(edit)
+    except RecipeError:
+        return False
+    return True

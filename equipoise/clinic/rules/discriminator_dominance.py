@@ -1,0 +1,72 @@
+"""The discriminator has run away from the generator."""
+
+from __future__ import annotations
+
+from equipoise.clinic.quality import improving, poor_diversity, poor_reach
+from equipoise.clinic.windows import (
+    FEWEST,
+    late,
+    late_median,
+    median,
+    onset,
+    persistent_share,
+    window,
+)
+from equipoise.record import Evidence, Finding, Trace
+
+# AUC of a discriminator that leads and yet teaches: 0.6 to 0.95 late on ring, grid and digits with
+# R1 + R2 (benchmarks/healthy.py). At 0.99 one pair in a hundred is still confused.
+SURE = 0.99
+LONG = 0.25  # share of the run that it must last
+# Gap over spread: two normal distributions 4 spreads apart overlap in 2 % of the pairs' midpoints.
+WIDE_GAP = 4.0
+
+
+def discriminator_dominance(trace: Trace) -> Finding | None:
+    """AUC (or accuracy) at least 0.99 for long, with samples that are poor and do not get better.
+
+    Looks like a healthy lead (large models sit above 98 % accuracy): there quality or diversity still
+    improves, which vetoes this rule. Looks like mode collapse, where the discriminator is not sure.
+    The second signal is one of: fakes less diverse than reals, coverage that is lacking, or a gap of
+    logits that keeps wide while nothing shows that the samples improve.
+    """
+    sure = _sure(trace)
+    if sure is None or persistent_share(trace, sure.window[0]) < LONG:
+        return None
+    poor = [e for e in (poor_diversity(trace), poor_reach(trace)) if e is not None]
+    if not poor and improving(trace) is not None:
+        return None
+    gap = _gap(trace, sure.window[0])
+    second = [*poor, *([gap] if gap else [])]
+    if not second:
+        return None
+    confidence = 0.95 if poor and gap else 0.85 if poor else 0.6
+    since = sure.window[0]
+    summary = (
+        "The discriminator has run away: since step"
+        f" {since} it tells real from fake almost without error ({sure.observed:.1%}), and the"
+        " generator no longer gains from it."
+    )
+    return Finding("discriminator_dominance", confidence, since, summary, (sure, *second))
+
+
+def _sure(trace: Trace) -> Evidence | None:
+    """The better of AUC and accuracy that holds at `SURE` to the end."""
+    for name in ("auc/discriminator", "accuracy/discriminator"):
+        series = trace.series(name).finite()
+        since = onset(series, series.values >= SURE)
+        if since is not None and median(late(series)) >= SURE:
+            held = series.since(since)
+            return Evidence(
+                name, median(held), f"below {SURE} in a game that still teaches", window(held)
+            )
+    return None
+
+
+def _gap(trace: Trace, since: int) -> Evidence | None:
+    series = trace.series("logits/gap").since(since).finite()
+    value = late_median(trace, "logits/gap")
+    if len(series) < FEWEST or not value >= WIDE_GAP:
+        return None
+    expected = f"below {WIDE_GAP:g} spreads"
+    return Evidence("logits/gap", value, expected, window(series), "late median")

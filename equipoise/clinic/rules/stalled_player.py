@@ -1,0 +1,82 @@
+"""A player does not learn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equipoise.clinic.windows import FEWEST
+from equipoise.record import Evidence, Finding, Series, Trace
+
+DEAD_RATE = 1e-12  # below it an update changes no float32 weight of ordinary size
+NEVER_STEPS = ("average", "ema")  # players that are not expected to step
+
+
+def stalled_player(trace: Trace) -> Finding | None:
+    """No updates while another player has them, updates that move nothing, or a dead learning rate.
+
+    Looks like equilibrium, where updates still move the weights; a schedule that ends at 0 is none,
+    because it is dead in the last reading alone. Before `adversarial_start` a still discriminator is
+    normal.
+    """
+    for player in _players(trace):
+        finding = _never_steps(trace, player) or _moves_nothing(trace, player)
+        if finding is not None:
+            return finding
+    return None
+
+
+def _players(trace: Trace) -> list[str]:
+    stems = ("updates/", "update_ratio/", "learning_rate/")
+    names = {n.partition("/")[2] for n in trace.signals if n.startswith(stems)}
+    return sorted(n for n in names if n not in NEVER_STEPS)
+
+
+def _active(trace: Trace, player: str, name: str) -> Series:
+    """The signal from the step on at which the player is meant to learn."""
+    series = trace.series(f"{name}/{player}")
+    start = int(trace.header.get("adversarial_start", 0)) if player == "discriminator" else 0
+    return series.since(start)
+
+
+def _never_steps(trace: Trace, player: str) -> Finding | None:
+    updates = _active(trace, player, "updates").finite()
+    others = [_active(trace, p, "updates").finite() for p in _players(trace) if p != player]
+    most = max((float(o.values[-1] - o.values[0]) for o in others if len(o) >= 2), default=0.0)
+    if len(updates) < 3 or most == 0:
+        return None
+    still = np.flatnonzero(updates.values < updates.values[-1])
+    first = int(still[-1]) + 1 if len(still) else 0
+    if len(updates) - first < 3:
+        return None
+    since = int(updates.steps[first])
+    evidence = Evidence(
+        f"updates/{player}",
+        float(updates.values[-1]),
+        f"rising, as the other player's does (+{most:.0f})",
+        (since, int(updates.steps[-1])),
+        "last",
+    )
+    return _finding(player, since, f"its optimizer has not stepped since step {since}", evidence)
+
+
+def _moves_nothing(trace: Trace, player: str) -> Finding | None:
+    causes = (("update_ratio", 0.0, "its updates change no weight"),) + (
+        ("learning_rate", DEAD_RATE, f"its learning rate is below {DEAD_RATE:g}"),
+    )
+    for name, limit, words in causes:
+        series = _active(trace, player, name).finite()
+        alive = np.flatnonzero(series.values > limit)
+        first = int(alive[-1]) + 1 if len(alive) else 0
+        enough = max(FEWEST, len(series) // 10)
+        if len(series) - first >= enough:
+            since = int(series.steps[first])
+            span = (since, int(series.steps[-1]))
+            value = float(series.values[first:].max())
+            evidence = Evidence(f"{name}/{player}", value, f"above {limit:g}", span, "maximum")
+            return _finding(player, since, f"{words} since step {since}", evidence)
+    return None
+
+
+def _finding(player: str, since: int, words: str, evidence: Evidence) -> Finding:
+    summary = f"The {player} does not learn: {words}."
+    return Finding("stalled_player", 0.97, since, summary, (evidence,))

@@ -1,0 +1,196 @@
+"""Names and numbers of a log -> the trace: which name wins, and what was assumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.errors import RecordError, nearest
+from equipoise.logs.aliases import COUNTERS, rank_of, squash
+from equipoise.logs.clock import Clock, Placed
+from equipoise.logs.records import Line
+from equipoise.record import Series, Trace
+
+_SHOWN = 40  # unmapped names that the fact lists
+_KEPT = 2000  # distinct unmapped names that are counted at all: a file of junk has no end of them
+_ANY_TIME = ("metric/",)  # evaluations of an older checkpoint are no restart
+
+
+class Columns:
+    """Collects lines; `trace` makes the trace of them."""
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        self.clock = Clock()
+        self._user = dict(mapping)
+        self._short = {squash(theirs): theirs for theirs in mapping}
+        self._cells: dict[str, tuple[list[int], list[float]]] = {}
+        self._targets: dict[str, tuple[int, str]] = {}
+        self._unmapped: dict[str, int] = {}
+        self._used: set[str] = set()
+
+    def add(self, line: Line) -> None:
+        """Enter what a line says."""
+        known: dict[str, float] = {}
+        for name, value in line.values.items():
+            target = self._target(name)
+            if target is None:
+                if name in self._unmapped or len(self._unmapped) < _KEPT:
+                    self._unmapped[name] = self._unmapped.get(name, 0) + 1
+            elif target[1] in COUNTERS.values():
+                line.clock[target[1]] = value
+            else:
+                known[name] = value
+        lasting = any(not self._targets[n][1].startswith(_ANY_TIME) for n in known)
+        row = self.clock.add(line, frozenset(known), lasting)
+        for name, value in known.items():
+            rows, values = self._cells.setdefault(name, ([], []))
+            rows.append(row)
+            values.append(value)
+
+    def _target(self, name: str) -> tuple[int, str] | None:
+        """The rank (-1 for the user's own word) and our name for theirs."""
+        if name in self._targets:
+            return self._targets[name]
+        own = self._own_word(name)
+        target = (-1, self._user[own]) if own is not None else rank_of(name)
+        if own is not None:
+            self._used.add(own)
+        if target is not None:
+            self._targets[name] = target
+        return target
+
+    def _own_word(self, name: str) -> str | None:
+        """The key of the user's mapping that means `name`: the same, or the words at its end."""
+        if name in self._user:
+            return name
+        if squash(name) in self._short:
+            return self._short[squash(name)]
+        return next((own for own in self._user if name.endswith(f" {own}")), None)
+
+    def trace(self, path: Path, facts: dict[str, Any], header: Mapping[str, Any]) -> Trace:
+        """The trace of all lines; `facts` are the reader's, to which the mapping is added.
+
+        Raises:
+            RecordError: no line had a name that is known, or the user's mapping names none of them.
+        """
+        self._check(path)
+        names = self._winners()
+        assumed: list[str] = []
+        names = _decided({n: (ours, self._cells[n][1]) for n, ours in names.items()}, assumed)
+        placed = self.clock.place()
+        signals = {ours: _series(placed, ours, *self._cells[n]) for n, ours in names.items()}
+        _add_total(signals, assumed)
+        log = facts | {
+            "mapping": names,
+            "unmapped": self._left(names),
+            "step": placed.meaning,
+            "assumed": assumed + placed.assumed,
+        }
+        return Trace(
+            header,
+            {"log": log},
+            signals,
+            kimg=placed.times("kimg", signals),
+            seconds=placed.times("seconds", signals),
+            damaged=int(facts["damaged"]),
+            path=path,
+        )
+
+    def _check(self, path: Path) -> None:
+        if lost := sorted(set(self._user) - self._used):
+            guess = nearest(lost[0], [*self._targets, *self._unmapped])
+            hint = f"; did you mean {guess!r}?" if guess else ""
+            raise RecordError(
+                f"the mapping names {lost[0]!r}, which {path} does not hold{hint}"
+                f" (found: {self._found()})"
+            )
+        if not self._cells:
+            raise RecordError(
+                f"no numbers with names that we know in {path}: found names {self._found()};"
+                " map them with --map theirs=ours, for example --map critic=loss/discriminator"
+            )
+
+    def _found(self) -> str:
+        names = sorted(self._unmapped, key=lambda n: -self._unmapped[n])[:12]
+        return ", ".join([*self._targets, *names]) or "none"
+
+    def _winners(self) -> dict[str, str]:
+        """For each of our names the foreign one that says it best: lowest rank, then first seen."""
+        best: dict[str, str] = {}
+        for name in self._cells:
+            rank, ours = self._targets[name]
+            if ours not in best or rank < self._targets[best[ours]][0]:
+                best[ours] = name
+        return {name: ours for ours, name in best.items()}
+
+    def _left(self, names: Mapping[str, str]) -> list[str]:
+        counts = self._unmapped | {n: len(c[0]) for n, c in self._cells.items() if n not in names}
+        return sorted(counts, key=lambda n: (-counts[n], n))[:_SHOWN]
+
+
+def _decided(names: Mapping[str, tuple[str, list[float]]], assumed: list[str]) -> dict[str, str]:
+    """Settle the names whose meaning their values decide; say how in `assumed`."""
+    settled = {n: ours for n, (ours, _) in names.items() if not ours.startswith("?")}
+    for kind, low, settle in (("?part", 0.0, _PARTS), ("?score", 0.0, _SCORES)):
+        open_names = {n: o.split("/")[1] for n, (o, _) in names.items() if o.startswith(kind)}
+        if not open_names:
+            continue
+        values = [v for n in open_names for v in names[n][1] if math.isfinite(v)]
+        outside = any(v < low or (kind == "?score" and v > 1) for v in values)
+        pattern, word = settle[outside]
+        for name, side in open_names.items():
+            target = pattern.format(side=side)
+            if target not in settled.values():
+                settled[name] = target
+        assumed.append(f"{', '.join(open_names)}: read as {word}")
+    return settled
+
+
+_PARTS = {
+    True: ("logits/{side}/mean", "mean logits, because some are negative"),
+    False: ("loss_on_{side}/discriminator", "the discriminator's losses, because none is negative"),
+}
+_SCORES = {
+    True: ("logits/{side}/mean", "mean logits, because some lie outside 0 to 1"),
+    False: ("probability/{side}/mean", "probabilities, because all lie within 0 to 1"),
+}
+
+
+def _series(placed: Placed, ours: str, rows: list[int], values: list[float]) -> Series:
+    """The cells whose rows count, by step; of one step the last, of an evaluation the first.
+
+    A checkpoint that is evaluated again after training is often evaluated otherwise (another
+    reference, batch statistics made anew), and one series must be of one kind.
+    """
+    index = np.asarray(rows, np.int64)
+    keep = placed.alive[index]
+    steps, found = placed.steps[index][keep], np.asarray(values, np.float64)[keep]
+    return _one_of_each(steps, found, first=ours.startswith(_ANY_TIME))
+
+
+def _one_of_each(steps: NDArray[np.int64], values: NDArray[np.float64], first: bool) -> Series:
+    """A series with rising steps from readings in any order; of one step the first or the last."""
+    order = np.argsort(steps, kind="stable")
+    steps, values = steps[order], values[order]
+    changes = steps[1:] != steps[:-1]
+    keep = np.append(True, changes) if first else np.append(changes, True)
+    keep = keep[: len(steps)]
+    return Series(steps[keep], values[keep])
+
+
+def _add_total(signals: dict[str, Series], assumed: list[str]) -> None:
+    """Where only the two halves of the discriminator's loss are logged, their sum is its loss."""
+    real = signals.get("loss_on_real/discriminator")
+    fake = signals.get("loss_on_fake/discriminator")
+    if "loss/discriminator" in signals or real is None or fake is None:
+        return
+    steps, here, there = np.intersect1d(real.steps, fake.steps, return_indices=True)
+    if len(steps):
+        with np.errstate(invalid="ignore", over="ignore"):
+            signals["loss/discriminator"] = Series(steps, real.values[here] + fake.values[there])
+        assumed.append("loss/discriminator: the sum of its losses on real and on fake (not halved)")

@@ -1,0 +1,90 @@
+"""CSV and JSON lines -> names and numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from equipoise.logs.aliases import counter_of
+from equipoise.logs.records import Line, number_or_none
+
+_SNAPSHOT = re.compile(r"network-snapshot-(\d{4,9})")
+_DEEPEST = 8
+
+
+def delimiter_of(lines: list[str]) -> str | None:
+    """The delimiter if the first two lines look like a table's head and first row, else None."""
+    if len(lines) < 2:
+        return None
+    for delimiter in (",", "\t", ";"):
+        head, row = (_cells(line, delimiter) for line in lines[:2])
+        names = [cell for cell in head if cell]
+        if len(head) < 2 or len(head) != len(row) or not names:
+            continue
+        numbers = sum(number_or_none(cell) is not None for cell in row)
+        if numbers >= 1 and not any(number_or_none(cell) is not None for cell in names):
+            return delimiter
+    return None
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def read_csv(lines: Iterable[str], delimiter: str) -> Iterator[Line | None]:
+    """A `Line` per row under the head; None for a row that cannot be read."""
+    rows = iter(lines)
+    head = _cells(next(rows, ""), delimiter)
+    for text in rows:
+        if not text.strip():
+            continue
+        cells = _cells(text, delimiter)
+        if len(cells) != len(head):  # torn, or a field too many: no column can be trusted
+            yield None
+            continue
+        yield _enter(zip(head, cells, strict=True))
+
+
+def read_object(text: str) -> Line | None:
+    """The numbers of one JSON object, names of nested ones joined by "/"; None if it is not one.
+
+    `{"name": {"mean": m, ...}}`, as the StyleGAN family writes, counts as `name: m`.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return _enter(_flat(values)) if isinstance(values, dict) else None
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and "mean" in value:
+            yield name, value["mean"]
+        elif isinstance(value, Mapping) and depth < _DEEPEST:
+            yield from _flat(value, f"{name}/", depth + 1)
+        else:
+            yield name, value
+
+
+def _enter(pairs: Iterable[tuple[str, Any]]) -> Line:
+    line = Line()
+    for name, value in pairs:
+        found = number_or_none(value)
+        counter = counter_of(name)
+        if found is None:
+            snapshot = _SNAPSHOT.search(value) if isinstance(value, str) else None
+            if snapshot:
+                line.clock["kimg"] = float(snapshot[1])
+        elif counter:
+            line.clock.setdefault(counter, found)
+        else:
+            line.values[name] = found
+    return line

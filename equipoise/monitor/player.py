@@ -1,0 +1,111 @@
+"""One player under watch: what its optimizer's own step hooks tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.monitor.readings import total_norm
+
+MOST_MOVED = 1 << 22  # numbers copied to measure movement; beyond, the first tensors stand for all
+
+Sink = Callable[[str, Tensor], None]
+
+
+class Player:
+    """Counts the updates of one player and, when asked, reads its gradients and movement.
+
+    Gradients are read in the optimizer's pre-step hook: they are the ones that the update consumes,
+    whatever phase they came from. Movement is read in the post-step hook.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        modules: Iterable[nn.Module],
+        optimizer: torch.optim.Optimizer | None,
+        sink: Sink,
+        timed: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`timed` runs a reading under the monitor's clock and error guard."""
+        self.name = name
+        self.optimizer = optimizer
+        self.updates = 0
+        self.wanted = False
+        self._sink = sink
+        self._timed = timed
+        self._parameters = _parameters(modules, optimizer)
+        self._before: list[Tensor] = []
+        self._handles: list[Any] = []
+        if optimizer is not None:
+            self._handles = [
+                optimizer.register_step_pre_hook(self._pre_step),
+                optimizer.register_step_post_hook(self._post_step),
+            ]
+
+    def detach(self) -> None:
+        """Remove the hooks; doing so twice does nothing."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    @property
+    def learning_rate(self) -> float | None:
+        """Of the first parameter group."""
+        if self.optimizer is None:
+            return None
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _pre_step(self, *_: Any) -> None:
+        if self.wanted:
+            self._timed(self.read_gradients)
+            self._timed(self._remember)
+
+    def _post_step(self, *_: Any) -> None:
+        self.updates += 1
+        if self._before:
+            self._timed(self._read_movement)
+
+    def read_gradients(self) -> None:
+        """Norms of gradient and parameters, and whether the gradient is finite."""
+        self.wanted = False
+        gradients = [p.grad.detach() for p in self._parameters if p.grad is not None]
+        if not self._parameters:
+            return
+        self._sink(
+            f"parameter_norm/{self.name}", total_norm([p.detach() for p in self._parameters])
+        )
+        norm = total_norm(gradients) if gradients else torch.zeros(())
+        self._sink(f"gradient_norm/{self.name}", norm)
+        self._sink(f"nonfinite/{self.name}", (~torch.isfinite(norm)).float())
+
+    def _remember(self) -> None:
+        self._before = [p.detach().clone() for p in self._moved()]
+
+    def _read_movement(self) -> None:
+        before, self._before = self._before, []
+        now = [p.detach() for p in self._moved()]
+        moved = total_norm(torch._foreach_sub(now, before))
+        self._sink(f"update_ratio/{self.name}", moved / total_norm(before).clamp_min(1e-12))
+
+    def _moved(self) -> list[nn.Parameter]:
+        chosen, count = [], 0
+        for parameter in self._parameters:
+            count += parameter.numel()
+            if chosen and count > MOST_MOVED:
+                break
+            chosen.append(parameter)
+        return chosen
+
+
+def _parameters(
+    modules: Iterable[nn.Module], optimizer: torch.optim.Optimizer | None
+) -> list[nn.Parameter]:
+    """The module's parameters; without a module, what the optimizer holds. Each once."""
+    found = [p for module in modules for p in module.parameters()]
+    if not found and optimizer is not None:
+        found = [p for group in optimizer.param_groups for p in group["params"]]
+    return list({id(p): p for p in found if p.requires_grad}.values())

@@ -1,0 +1,91 @@
+"""Convolutional players after DCGAN: strided convolutions, no pooling, no hidden dense layers.
+
+Kernels are divisible by their stride, so that transposed convolutions overlap evenly (no checkerboard
+by construction). Sizes: 4 x 2^k pixels, k >= 1. Radford, Metz and Chintala 2016.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from equipoise.game import normalized
+
+SLOPE = 0.2
+COARSEST = 4  # pixels
+
+
+def _doublings(shape: tuple[int, ...]) -> int:
+    """How often 4 pixels double to the image's size.
+
+    Raises:
+        ValueError: not square, or not 4 x 2^k.
+    """
+    size = shape[-1]
+    k = (size // COARSEST).bit_length() - 1
+    if len(shape) != 3 or shape[-2] != size or k < 1 or COARSEST << k != size:
+        raise ValueError(
+            f"shape = {shape}: dcgan makes square images (C, S, S) with S = 8, 16, 32, ...;"
+            " set data.resolution to one of these, or use family 'mlp'"
+        )
+    return k
+
+
+class DcganGenerator(nn.Module):
+    """z (N, z_dim) -> images (N, C, S, S) in [-1, 1]; channels halve from width 2^k to `width`.
+
+    `depth` is not used: the size of the image fixes it.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        z_dim: int,
+        width: int,
+        depth: int = 0,
+        normalization: str = "batch",
+    ) -> None:
+        super().__init__()
+        k = _doublings(shape)
+        self.z_dim = z_dim
+        channels = width << k
+        first = nn.Linear(z_dim, channels * COARSEST**2)
+        layers: list[nn.Module] = [first, nn.Unflatten(1, (channels, COARSEST, COARSEST))]
+        if normalization == "batch":
+            layers.append(nn.BatchNorm2d(channels))
+        layers.append(nn.ReLU())
+        for _ in range(k):
+            up = nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1)
+            channels //= 2
+            layers += [*normalized(normalization, up, channels), nn.ReLU()]
+        layers += [nn.Conv2d(channels, shape[0], 3, padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class DcganDiscriminator(nn.Module):
+    """Images (N, C, S, S) -> logits (N,); channels double from `width` as the size halves to 4."""
+
+    def __init__(
+        self, shape: tuple[int, ...], width: int, depth: int = 0, normalization: str = "none"
+    ) -> None:
+        super().__init__()
+        k = _doublings(shape)
+        spectral = normalization == "spectral"
+        entry = nn.Conv2d(shape[0], width, 3, padding=1)
+        layers = [
+            *normalized("spectral" if spectral else "none", entry, width)
+        ]  # DCGAN: no BN here
+        layers.append(nn.LeakyReLU(SLOPE))
+        channels = width
+        for _ in range(k):
+            down = nn.Conv2d(channels, channels * 2, 4, stride=2, padding=1)
+            channels *= 2
+            layers += [*normalized(normalization, down, channels), nn.LeakyReLU(SLOPE)]
+        head = nn.Linear(channels * COARSEST**2, 1)
+        layers += [nn.Flatten(), *normalized("spectral" if spectral else "none", head, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images).squeeze(1)

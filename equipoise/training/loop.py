@@ -1,0 +1,101 @@
+"""The training loop: one straight function, read from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from equipoise.game import decay_of, ema_update
+from equipoise.record import TraceWriter
+from equipoise.training.checkpoint import Progress, save
+from equipoise.training.evaluation import evaluate, picture
+from equipoise.training.game import Game, seed_layers
+from equipoise.training.observer import CONTINUE, Answer, Continue, Iteration, Observer, Stop
+from equipoise.training.step import discriminator_update, generator_update
+
+INTERRUPTED = Stop("interrupted")
+
+
+def play(
+    game: Game,
+    progress: Progress,
+    run_dir: Path,
+    trace: TraceWriter,
+    observers: Sequence[Observer] = (),
+    interrupted: Sequence[bool] = (),
+) -> Answer:
+    """Train until the budget is spent or somebody asks for an end; `progress` moves along.
+
+    Everything random depends on (seed, images shown), so playing on from a checkpoint gives the
+    weights that an unbroken run would have. `interrupted` is looked at after every iteration: once
+    it holds anything, the state is saved and the loop ends.
+    """
+    recipe = game.recipe
+    budget = recipe.iterations
+    began = time.perf_counter() - progress.seconds
+    answer: Answer = CONTINUE
+
+    while progress.step < budget and isinstance(answer, Continue):
+        before = progress.images
+        gammas = game.settle(before)
+        seed_layers(game, before)
+
+        for _ in range(recipe.balance.discriminator_steps):
+            d, real, fake = discriminator_update(game, progress.images, gammas)
+            progress.images += recipe.batch
+        for repeat in range(recipe.balance.generator_steps):
+            g = generator_update(game, before, repeat, real)
+        ema_update(game.average, game.generator, _ema_decay(game))
+
+        progress.step += 1
+        progress.seconds = time.perf_counter() - began
+        iteration = Iteration(
+            step=progress.step,
+            images=progress.images,
+            seconds=progress.seconds,
+            real=real,
+            fake=fake.detach(),
+            real_logits=d.real_logits,
+            fake_logits=d.fake_logits,
+            losses={"discriminator": d.loss.detach(), "generator": g.loss.detach()},
+            penalties=d.penalties,
+        )
+        answer = _ask(observers, iteration)
+        if interrupted:
+            answer = INTERRUPTED
+        last = progress.step == budget or not isinstance(answer, Continue)
+
+        # once in a while: measure and picture
+        if progress.step == budget or _due(before, progress.images, recipe.evaluation.every_kimg):
+            metrics = evaluate(game)
+            named = {f"metric/{name}": value for name, value in metrics.items()}
+            trace.row(progress.step, iteration.kimg, progress.seconds, named)
+            picture(game, run_dir, trace, progress.step)
+            for observer in observers:
+                observer.measured(progress.step, named)
+
+        # once in a while: save
+        if last or _due(before, progress.images, recipe.checkpoint.every_kimg):
+            save(run_dir, game, progress, recipe.checkpoint.keep)
+
+    return answer
+
+
+def _ask(observers: Sequence[Observer], iteration: Iteration) -> Answer:
+    """Ask everybody; the first who wants something else than to go on decides."""
+    answers = [observer.after(iteration) for observer in observers]
+    return next((a for a in answers if not isinstance(a, Continue)), CONTINUE)
+
+
+def _due(before: int, now: int, every_kimg: float) -> bool:
+    """Whether the count of reals has passed a multiple of `every_kimg`."""
+    every = every_kimg * 1000
+    return now // every > before // every
+
+
+def _ema_decay(game: Game) -> float:
+    half_life = game.recipe.ema.half_life_kimg
+    if half_life is None:
+        return 0.0
+    return decay_of(half_life * 1000, game.recipe.images_per_iteration)

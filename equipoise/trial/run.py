@@ -1,0 +1,171 @@
+"""One watched run: training with the monitor as an observer, judged at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from equipoise.clinic import diagnose
+from equipoise.errors import RecordError, StopTraining
+from equipoise.monitor import Monitor
+from equipoise.recipe import Recipe, load
+from equipoise.record import Diagnosis, Finding, Trace, write_text
+from equipoise.training import (
+    CONTINUE,
+    Answer,
+    Continue,
+    Game,
+    Iteration,
+    Observer,
+    Outcome,
+    Stop,
+    resume,
+    start,
+)
+
+DIAGNOSIS = "diagnosis.json"
+ROWS = 60  # readings that a short run should leave
+FEWEST, MOST = 5, 100  # iterations between readings
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished, watched run."""
+
+    outcome: Outcome
+    diagnosis: Diagnosis
+    run_dir: Path
+
+    @property
+    def trace(self) -> Trace:
+        """What the run left."""
+        return Trace.read(self.run_dir)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was played."""
+        return load(self.run_dir / "recipe.yaml")
+
+
+def reading_interval(recipe: Recipe) -> int:
+    """Iterations between readings: `ROWS` of them in a short run, one in `MOST` in a long one."""
+    return max(FEWEST, min(MOST, recipe.iterations // ROWS))
+
+
+class Watcher:
+    """The monitor as an observer of our own loop, on a fixed schedule: a function of the step alone."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        on_finding: Callable[[Finding], None] | str | None = None,
+        on_tick: Callable[[Trace], None] | None = None,
+    ) -> None:
+        self.run_dir = run_dir
+        self.monitor: Monitor | None = None
+        self.interval = MOST
+        self._on_finding = on_finding
+        self._on_tick = on_tick
+
+    def begin(self, game: Game, step: int) -> None:
+        """Attach to the players; after a resume, go on from what the trace holds."""
+        self.interval = reading_interval(game.recipe)
+        self.monitor = Monitor(
+            game.generator,
+            game.discriminator,
+            game.optimizers["generator"],
+            game.optimizers["discriminator"],
+            objective=game.recipe.objective.name,
+            run_dir=self.run_dir,
+            on_finding=self._on_finding,  # type: ignore[arg-type]
+            tick=self.interval,
+            schedule="fixed",
+            stride=self.interval,
+        )
+        self.monitor.adopt(Trace.read(self.run_dir), step, step * game.recipe.images_per_iteration)
+
+    def after(self, iteration: Iteration) -> Answer:
+        """Show the iteration to the monitor."""
+        assert self.monitor is not None
+        penalties = {f"penalty/{name}": value for name, value in iteration.penalties.items()}
+        try:
+            self.monitor.observe(
+                real=iteration.real,
+                fake=iteration.fake,
+                real_logits=iteration.real_logits,
+                fake_logits=iteration.fake_logits,
+                losses=iteration.losses,
+                step=iteration.step,
+                **penalties,
+            )
+        except StopTraining as wish:
+            return Stop(str(wish))
+        if self._on_tick is not None and iteration.step % self.interval == 0:
+            self._on_tick(self.monitor.trace())
+        return CONTINUE
+
+    def measured(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Let rules see the evaluation."""
+        if self.monitor is not None:
+            self.monitor.record(step, metrics)
+
+    def end(self) -> None:
+        """Detach."""
+        if self.monitor is not None:
+            self.monitor.close()
+
+
+def train(
+    recipe: Recipe,
+    run_dir: str | Path,
+    observers: Sequence[Observer] = (),
+    on_finding: Callable[[Finding], None] | str | None = None,
+    on_tick: Callable[[Trace], None] | None = None,
+) -> Run:
+    """Play `recipe` in the new directory `run_dir`, watched, and judge it.
+
+    Raises:
+        RecipeError, DataError, RecordError: before anything is left behind.
+    """
+    folder = Path(run_dir)
+    watcher = Watcher(folder, on_finding, on_tick)
+    return _judged(start(recipe, folder, (watcher, *observers)))
+
+
+def carry_on(
+    run_dir: str | Path,
+    observers: Sequence[Observer] = (),
+    on_finding: Callable[[Finding], None] | str | None = None,
+    on_tick: Callable[[Trace], None] | None = None,
+) -> Run:
+    """Go on with the run in `run_dir` from its newest checkpoint, watched, and judge it."""
+    folder = Path(run_dir)
+    watcher = Watcher(folder, on_finding, on_tick)
+    return _judged(resume(folder, (watcher, *observers)))
+
+
+def _judged(outcome: Outcome) -> Run:
+    diagnosis = diagnose(Trace.read(outcome.run_dir))
+    text = json.dumps(diagnosis.to_dict(), indent=1)
+    write_text(outcome.run_dir / DIAGNOSIS, text)
+    return Run(outcome, diagnosis, outcome.run_dir)
+
+
+def read_diagnosis(run_dir: Path) -> Diagnosis:
+    """The judgement that a run ended with.
+
+    Raises:
+        RecordError: there is none; judge the trace instead.
+    """
+    path = run_dir / DIAGNOSIS
+    try:
+        return Diagnosis.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordError(
+            f"cannot read {path}: {error}; run: equipoise diagnose {run_dir}"
+        ) from error
+
+
+__all__ = ["Continue", "Run", "Watcher", "carry_on", "read_diagnosis", "train"]

@@ -1,4 +1,4 @@
-"""The rooms that read, judge and tell load without torch, and without anything heavy or optional."""
+"""The rooms that read, judge and tell load without torch or anything optional."""
 
 import subprocess
 import sys

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from equipoise.clinic.notes import NOTES
 from equipoise.clinic.remedies import prescribe
 from equipoise.clinic.rules import EXACT, RULES
@@ -19,8 +21,9 @@ DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
 
 def diagnose(trace: Trace) -> Diagnosis:
     """Judge a trace: exact rules first, which veto the statistical ones; then notes and what is missing."""
-    findings = _findings(trace)
-    notes = tuple(note for judge in NOTES if (note := judge(trace)) is not None)
+    with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge to any size
+        findings = _findings(trace)
+        notes = tuple(note for judge in NOTES if (note := judge(trace)) is not None)
     return Diagnosis(
         verdict=_verdict(trace, findings),
         findings=findings,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from equipoise.clinic.objective import loss_of_chance, objective
 from equipoise.clinic.quality import improving, poor_diversity, poor_reach
 from equipoise.clinic.rules.discriminator_dominance import SURE
-from equipoise.clinic.rules.generator_dominance import CHANCE
 from equipoise.clinic.windows import late_median, slope_per_run
 from equipoise.record import Note, Trace
 
@@ -16,9 +16,9 @@ DRIFT = 3.0  # spreads that both logit means move together
 
 def loss_at_chance(trace: Trace) -> Note | None:
     """The discriminator's loss sits at the value of knowing nothing."""
-    chance = CHANCE.get(str(trace.header.get("objective")))
+    chance = loss_of_chance(trace)
     value = late_median(trace, "loss/discriminator")
-    if chance is None or not abs(value - chance) <= NEAR_CHANCE * chance:
+    if not abs(value - chance) <= NEAR_CHANCE * chance:
         return None
     return Note(
         "loss_at_chance",
@@ -46,7 +46,7 @@ def sure_but_teaching(trace: Trace) -> Note | None:
 
 def common_drift(trace: Trace) -> Note | None:
     """Both logit means move together under an objective that sees only their difference."""
-    if trace.header.get("objective") != "relativistic":
+    if objective(trace) != "relativistic":
         return None
     real = slope_per_run(trace.series("logits/real/mean"))
     fake = slope_per_run(trace.series("logits/fake/mean"))

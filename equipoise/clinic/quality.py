@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from equipoise.clinic.windows import FEWEST, late_median, median
+from equipoise.clinic.windows import FEWEST, late_evidence, median, window
 from equipoise.record import Evidence, Series, Trace, describe
 
 # Diversity ratio of a batch. Fakes of healthy runs stay above 0.85 late on ring, grid and digits
@@ -40,17 +40,10 @@ def _gain(name: str, series: Series) -> float:
 
 def poor_diversity(trace: Trace) -> Evidence | None:
     """Fakes of a batch far closer together than its reals, late in the run."""
-    series = trace.series("diversity/pairwise").finite()
-    value = late_median(trace, "diversity/pairwise")
-    if len(series) < FEWEST or not value < POOR_DIVERSITY:
-        return None
-    return Evidence(
-        "diversity/pairwise",
-        value,
-        f"about 1; above {POOR_DIVERSITY} on every healthy run",
-        (int(series.steps[0]), int(series.steps[-1])),
-        "late median",
-    )
+    expected = f"about 1; above {POOR_DIVERSITY} on every healthy run"
+    found = late_evidence(trace, "diversity/pairwise", expected)
+    enough = len(trace.series("diversity/pairwise").finite()) >= FEWEST
+    return found if enough and found.observed < POOR_DIVERSITY else None
 
 
 def poor_reach(trace: Trace) -> Evidence | None:
@@ -62,11 +55,5 @@ def poor_reach(trace: Trace) -> Evidence | None:
         least = 1.0 if name == "metric/mode_coverage" else POOR_REACH
         tail = Series(series.steps[-2:], series.values[-2:])
         if len(series) >= 2 and median(tail) < least:
-            return Evidence(
-                name,
-                median(tail),
-                f"at least {least:g}",
-                (int(tail.steps[0]), int(tail.steps[-1])),
-                "median of the last two evaluations",
-            )
+            return Evidence(name, median(tail), f"at least {least:g}", window(tail))
     return None

@@ -304,7 +304,7 @@ def prescribe(failure: str, recipe: Mapping[str, Any] | None = None) -> tuple[Pr
 
 def _parsed(recipe: Mapping[str, Any] | None) -> Recipe | None:
     try:
-        return Recipe(**recipe) if recipe else None
+        return Recipe(**recipe) if isinstance(recipe, Mapping) and recipe else None
     except RecipeError:  # written by another version: advise in code alone
         return None
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.record import Series, Trace
+from equipoise.record import Evidence, Series, Trace
 
 LATE = 0.3  # share of the run that "late" means
 FEWEST = 5  # readings below which a window says nothing
@@ -35,9 +35,25 @@ def late_median(trace: Trace, name: str) -> float:
     return median(late(trace.series(name)))
 
 
+def late_evidence(trace: Trace, name: str, expected: str) -> Evidence:
+    """The late median of a signal, as evidence."""
+    part = late(trace.series(name))
+    return Evidence(name, median(part), expected, window(part))
+
+
 def window(series: Series) -> tuple[int, int]:
     """First and last step of a series, (0, 0) when empty."""
     return (int(series.steps[0]), int(series.steps[-1])) if len(series) else (0, 0)
+
+
+def smoothed(series: Series, width: int = FEWEST) -> Series:
+    """Running median of the last `width` finite readings: one odd batch changes nothing."""
+    finite = series.finite()
+    if len(finite) < width:
+        return finite
+    padded = np.concatenate([np.repeat(finite.values[0], width - 1), finite.values])
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    return Series(finite.steps, medians)
 
 
 def onset(series: Series, holds: NDArray[np.bool_]) -> int | None:
@@ -66,7 +82,8 @@ def slope_per_run(series: Series) -> float:
     if len(finite) < FEWEST or finite.steps[-1] == finite.steps[0]:
         return math.nan
     t = (finite.steps - finite.steps[0]) / (finite.steps[-1] - finite.steps[0])
-    return float(np.polyfit(t, finite.values, 1)[0])
+    centred = t - t.mean()
+    return float(centred @ finite.values / (centred @ centred))
 
 
 def metrics(trace: Trace) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from equipoise.errors import unknown
 from equipoise.game.objectives import Objective
 from equipoise.game.penalties import PENALTIES, Pair
 
@@ -55,6 +56,9 @@ def discriminator_loss(
             f"fake has shape {tuple(fake.shape)}, real {tuple(real.shape)}: they must agree; check the"
             " generator's output size and the batch"
         )
+    for name in gammas or {}:
+        if name not in PENALTIES:
+            raise ValueError(unknown("penalty", name, PENALTIES))
     active = {name: gamma for name, gamma in (gammas or {}).items() if gamma > 0}
     pair = _scored(discriminator, real, fake, active, joint)
     adversarial = objective.discriminator(pair.real_logits, pair.fake_logits).mean()

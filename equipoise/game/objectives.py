@@ -7,7 +7,7 @@ over its patches. Every function returns (N,). f(t) = log(1 + exp(-t)) is the lo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 from torch.nn.functional import relu, softplus
@@ -131,4 +131,4 @@ def objective(name: str, label_smoothing: float = 0.0) -> Objective:
             f"label_smoothing = {label_smoothing:g} is undefined for objective {name!r}, which has no"
             " label targets; set it to 0"
         )
-    return Objective(name, found.smoothed(label_smoothing), found.generator, found.pairs)
+    return replace(found, discriminator=found.smoothed(label_smoothing))

@@ -9,7 +9,10 @@ GRACE = 4  # iterations that are always read: wiring faults show at once
 
 
 class Governor:
-    """Keeps time spent watching under `overhead` x time elapsed, or reads on a fixed stride."""
+    """Keeps time spent watching under `overhead` x time elapsed, or reads on a fixed stride.
+
+    Time is the host's: on an accelerator it is the time to queue the work.
+    """
 
     def __init__(
         self, overhead: float, schedule: Literal["adaptive", "fixed"], stride: int
@@ -18,7 +21,9 @@ class Governor:
         self.schedule = schedule
         self.stride = stride
         self.spent = 0.0
+        self._reading = 0.0  # spent on the reading under way
         self._costliest = 0.0
+        self._reserved = 0.0
         self._began: float | None = None
 
     def start(self) -> None:
@@ -37,19 +42,31 @@ class Governor:
         return self.spent / self.elapsed if self.elapsed > 0 else 0.0
 
     def charge(self, seconds: float, reading: bool) -> None:
-        """Account for time spent; a slowly forgotten maximum foretells the next reading's cost."""
+        """Account for time spent, on a reading or on something that is paid by itself."""
         self.spent += seconds
         if reading:
-            self._costliest = max(seconds, 0.9 * self._costliest)
+            self._reading += seconds
+
+    def settle(self, read: bool) -> None:
+        """An iteration is over: a slowly forgotten maximum foretells the next reading's cost."""
+        if read:
+            self._costliest = max(self._reading, 0.9 * self._costliest)
+        self._reading = 0.0
 
     def reads(self, iteration: int) -> bool:
         """Whether iteration number `iteration` (from 0) is to be read."""
         if self.schedule == "fixed":
             return iteration % self.stride == 0
-        if iteration < GRACE:
-            return True
-        return self.spent + self._costliest <= self.overhead * self.elapsed
+        return iteration < GRACE or self._fits(self._costliest + self._reserved)
 
     def affords(self, seconds: float) -> bool:
-        """Whether work of about `seconds` fits now; always under a fixed schedule."""
-        return self.schedule == "fixed" or self.spent + seconds <= self.overhead * self.elapsed
+        """Whether work of about `seconds` fits now; always under a fixed schedule.
+
+        Where it does not, readings wait until it does: else they would spend every budget first.
+        """
+        fits = self.schedule == "fixed" or self._fits(seconds)
+        self._reserved = 0.0 if fits else seconds
+        return fits
+
+    def _fits(self, seconds: float) -> bool:
+        return self.spent + seconds <= self.overhead * self.elapsed

@@ -2,31 +2,92 @@
 
 from __future__ import annotations
 
-import torch
+import math
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from equipoise.game import OBJECTIVES
 
-CLOSE = 0.02  # relative; halved and doubled conventions are tried too
-SCALES = (1.0, 0.5)
+CLOSE = 0.005  # relative; the loop's own rounding in bfloat16 stays under it
+SCALES = (1.0, 0.5)  # the halved convention is tried too
+AGREE = (
+    3  # readings in a row that must tell the same: a penalty can hit another objective by chance
+)
+TRIES = 30  # readings after which the question rests; each try waits for the device once
 
 
-def inferred_objective(
-    real: Tensor, fake: Tensor, loss: Tensor | float | None
-) -> tuple[str | None, str]:
-    """(name or None, how it was told): the objective whose loss on these logits is the loop's own.
+@dataclass(frozen=True)
+class Guess:
+    """An objective, the factor that the loop puts before it, and how it was told."""
 
-    A penalty added to the loss hides it: then None. One synchronization, once per run.
+    name: str | None
+    how: str
+    scale: float = 1.0
+
+
+NO_LOSS = Guess(None, "not told: pass objective= or losses= with the discriminator's loss")
+NO_FIT = Guess(
+    None,
+    "not told: the discriminator's loss fits no known objective (a penalty in it?); pass objective=",
+)
+
+
+def inferred_objective(real: Tensor, fake: Tensor, loss: Tensor | float | None) -> Guess:
+    """The one objective whose loss on these logits is the loop's own, to within `CLOSE`.
+
+    A penalty added to the loss hides it. While the logits are near 0 several fit (half the
+    non-saturating loss is the relativistic one at chance): then none is told.
     """
     if loss is None:
-        return None, "not told: pass objective= or losses= with the discriminator's loss"
+        return NO_LOSS
+    given = float(loss.detach().float().mean() if isinstance(loss, Tensor) else loss)
+    if not math.isfinite(given):
+        return Guess(None, "not told: the discriminator's loss is not finite")
+    fits = [(name, s) for name, s, value in _values(real, fake) if _near(given, value)]
+    if not fits:
+        return NO_FIT
+    if len(fits) > 1:
+        names = ", ".join(f"{s:g} x {name}" for name, s in fits)
+        return Guess(None, f"not told: several objectives fit ({names}); pass objective=")
+    name, scale = fits[0]
+    return Guess(name, f"inferred: the discriminator's loss is {scale:g} x this objective's", scale)
+
+
+def _values(real: Tensor, fake: Tensor) -> list[tuple[str, float, float]]:
     count = min(len(real), len(fake))
-    given = float(loss)
-    for name, objective in OBJECTIVES.items():
-        value = float(objective.discriminator(real[:count], fake[:count]).mean())
-        for scale in SCALES:
-            if abs(given - scale * value) <= CLOSE * max(abs(scale * value), 1e-6):
-                return name, f"inferred: the discriminator's loss is {scale:g} x this objective's"
-    if not bool(torch.isfinite(torch.as_tensor(given))):
-        return None, "not told: the loss is not finite"
-    return None, "not told: the discriminator's loss fits no known objective (a penalty in it?)"
+    pair = real[:count], fake[:count]
+    losses = {name: float(o.discriminator(*pair).mean()) for name, o in OBJECTIVES.items()}
+    return [(name, s, s * value) for name, value in losses.items() for s in SCALES]
+
+
+def _near(given: float, value: float) -> bool:
+    return abs(given - value) <= CLOSE * max(abs(value), 1e-6)
+
+
+class Inference:
+    """Asks reading by reading until `AGREE` in a row told the same, or `TRIES` have told nothing."""
+
+    def __init__(self) -> None:
+        self.told = Guess(None, NO_LOSS.how)
+        self._last: tuple[str, float] | None = None
+        self._agreed = 0
+        self._tries = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is asked."""
+        return self.told.name is not None or self._tries >= TRIES
+
+    def ask(self, real: Tensor, fake: Tensor, loss: Tensor | float | None) -> bool:
+        """Try once more; whether `told` changed."""
+        guess = inferred_objective(real, fake, loss)
+        self._tries += loss is not None
+        found = (guess.name, guess.scale) if guess.name is not None else None
+        self._agreed = self._agreed + 1 if found is not None and found == self._last else 1
+        self._last = found
+        if found is not None and self._agreed < AGREE:
+            return False
+        changed = guess != self.told
+        self.told = guess
+        return changed

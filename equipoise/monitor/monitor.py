@@ -6,42 +6,29 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from equipoise.clinic import diagnose
-from equipoise.errors import StopTraining, unknown
+from equipoise.errors import StopTraining
 from equipoise.game import OBJECTIVES
+from equipoise.monitor.arguments import Modules, OnFinding, Optimizers, check, seats
 from equipoise.monitor.governor import Governor
 from equipoise.monitor.history import History
-from equipoise.monitor.infer import inferred_objective
+from equipoise.monitor.infer import Inference
+from equipoise.monitor.observation import Observation
 from equipoise.monitor.player import Player
 from equipoise.monitor.probes import held_out_logits
-from equipoise.monitor.readings import (
-    batch_readings,
-    diversity_readings,
-    flat_logits,
-    pair_readings,
-    side_readings,
-)
+from equipoise.monitor.readings import whole_logits
 from equipoise.monitor.tick import Tick
 from equipoise.record import Diagnosis, Finding, Trace
 
-Modules = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module] | None
-Optimizers = (
-    torch.optim.Optimizer
-    | Sequence[torch.optim.Optimizer]
-    | Mapping[str, torch.optim.Optimizer]
-    | None
-)
-OnFinding = Literal["warn", "stop"] | Callable[[Finding], None] | None
-
-LOSS_NAMES = {"d": "discriminator", "g": "generator"}
 METRIC_NAMES = frozenset({"fid", "kid", "precision", "recall", "density", "coverage"})
+JUDGED_EVERY = 20  # judged at every tick first, later whenever a run has grown by one part in 20
 
 
 class Monitor:
@@ -71,6 +58,7 @@ class Monitor:
         tick: int = 50,
         schedule: Literal["adaptive", "fixed"] = "adaptive",
         stride: int = 10,
+        adversarial_start: int = 0,
         header: Mapping[str, Any] | None = None,
     ) -> None:
         """Attach to the players.
@@ -84,45 +72,48 @@ class Monitor:
             run_dir: where the trace is written; None keeps it in memory.
             overhead: share of the loop's time that watching may cost, in (0, 1].
             on_finding: "warn" prints, "stop" raises `StopTraining` from `observe`, a callable is
-                called with each new finding.
+                called with each new finding, and what it raises is the loop's own.
             tick: observes between two rows of the trace.
             schedule: "adaptive" holds `overhead`; "fixed" reads every `stride` observes.
+            adversarial_start: step before which a still discriminator is normal.
             header: further entries for the trace's header.
 
         Raises:
             ValueError: an argument out of its range.
+            RecordError: `run_dir` cannot be written to.
         """
-        _check(objective, overhead, on_finding, tick, schedule, stride)
+        check(objective, overhead, on_finding, tick, schedule, stride, adversarial_start)
+        taken = seats(generator, discriminator, generator_optimizer, discriminator_optimizer)
         self._tick_length = tick
         self._governor = Governor(overhead, schedule, stride)
         self._tick = Tick()
         self._held_out = held_out
-        self._discriminators = list(_named(discriminator, "discriminator").values())
         self._objective = objective
+        self._inference = Inference()
         self._on_finding = on_finding
         self._announced: set[str] = set()
         self._failed = False
         self._step = self._observed = self._images = 0
-        players = _named(generator, "generator"), _named(discriminator, "discriminator")
-        optimizers = (
-            _named(generator_optimizer, "generator"),
-            _named(discriminator_optimizer, "discriminator"),
-        )
-        self._players = [
-            Player(name, modules, optimizer, self._tick.add, self._guarded)
-            for side, optims in zip(players, optimizers, strict=True)
-            for name, modules, optimizer in _matched(side, optims)
-        ]
+        self._judge_at = 1
+        self._cost = {"probe": 0.0, "judge": 0.0}  # seconds, the last time each was done
         self._history = History(
             Path(run_dir) if run_dir is not None else None,
             {
                 "objective": objective,
-                "players": [p.name for p in self._players],
-                "adversarial_start": 0,
+                "players": [seat.name for seat in taken],
+                "roles": {seat.name: seat.role for seat in taken},
+                "adversarial_start": adversarial_start,
                 **(header or {}),
             },
         )
-        self._history.fact("gradients", "tagged" if self._tagged else "untagged, read at observe")
+        self._critic = next(
+            (s.modules[0] for s in taken if s.role != "generator" and s.modules), None
+        )
+        self._players = [
+            Player(seat.name, seat.modules, seat.optimizer, self._tick.add, self._guarded)
+            for seat in taken
+        ]
+        self._state_facts()
         self._want_next()
 
     def observe(
@@ -152,24 +143,22 @@ class Monitor:
         Raises:
             StopTraining: `on_finding="stop"` and something was found.
         """
-        if self._failed:
+        if self._failed or self._history.closed:
+            self._detach()
             return
         self._governor.start()
         began = time.perf_counter()
-        reading = self._reading
-        self._step = self._step + 1 if step is None else int(step)
-        self._observed += 1
-        self._images += len(real) if real is not None else 0
-        if reading:
-            given = (real, fake, real_logits, fake_logits, generator_logits)
-            self._safely(lambda: self._read(*given, losses or {}, adaptive_weight))
-        for name, value in scalars.items():
-            self._tick.add(f"metric/{name}" if name in METRIC_NAMES else name, value)
-        if self._observed % self._tick_length == 0:
+        losses = losses if losses is not None else {}
+        given = (real, fake, real_logits, fake_logits, generator_logits, losses, adaptive_weight)
+        seen = Observation(*given)
+        self._safely(lambda: self._take(seen, step, scalars))
+        self._governor.charge(time.perf_counter() - began, reading=True)
+        closes = self._observed % self._tick_length == 0
+        if closes:
             self._safely(self._close_tick)
-        self._governor.charge(time.perf_counter() - began, reading)
+        self._governor.settle(self._reading)
         self._want_next()
-        if self._on_finding is not None and self._observed % self._tick_length == 0:
+        if closes:
             self._announce()
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
@@ -186,8 +175,7 @@ class Monitor:
 
     def close(self) -> None:
         """Write what is pending, remove the hooks; doing so twice does nothing."""
-        for player in self._players:
-            player.detach()
+        self._detach()
         if not self._history.closed:
             if self._observed % self._tick_length:
                 self._safely(self._close_tick)
@@ -204,11 +192,13 @@ class Monitor:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on counting from a former `state_dict`."""
+        """Go on counting from a former `state_dict`, and with the trace in `run_dir` up to there."""
         self._step, self._observed = int(state["step"]), int(state["observed"])
         self._images = int(state["images"])
         for player in self._players:
-            player.updates = int(state["updates"].get(player.name, 0))
+            player.count_from(int(state["updates"].get(player.name, 0)))
+        self._history.resume(self._step)
+        self._announced = self._history.found()
         self._want_next()
 
     def adopt(self, trace: Trace, step: int, images: int) -> None:
@@ -216,7 +206,7 @@ class Monitor:
         self._history.adopt(trace, step)
         self._step, self._observed, self._images = step, step, images
         for player in self._players:
-            player.updates = int(self._history.last(f"updates/{player.name}"))
+            player.count_from(int(self._history.last(f"updates/{player.name}")))
         self._announced = self._history.found()
         self._want_next()
 
@@ -226,9 +216,12 @@ class Monitor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def _tagged(self) -> bool:
-        return all(p.optimizer is not None for p in self._players)
+    def _state_facts(self) -> None:
+        optimizers = [p.optimizer for p in self._players if p.optimizer is not None]
+        tagged = len(optimizers) == len(self._players)
+        self._history.fact("gradients", "tagged" if tagged else "untagged, read at observe")
+        if len({id(o) for o in optimizers}) < len(optimizers):
+            self._history.fact("one_optimizer", "one optimizer steps several players at once")
 
     def _want_next(self) -> None:
         """Decide whether the next iteration is read, so that its hooks know."""
@@ -236,88 +229,99 @@ class Monitor:
         for player in self._players:
             player.wanted = self._reading
 
-    def _read(
-        self,
-        real: Tensor | None,
-        fake: Tensor | None,
-        real_logits: Any,
-        fake_logits: Any,
-        generator_logits: Any,
-        losses: Mapping[str, Tensor | float],
-        adaptive_weight: Tensor | float | None,
+    def _take(
+        self, seen: Observation, step: int | None, scalars: Mapping[str, Tensor | float]
     ) -> None:
-        add = self._tick.add
-        for name, value in losses.items():
-            add(f"loss/{LOSS_NAMES.get(name, name)}", value)
-        if adaptive_weight is not None:
-            add("adaptive_weight", adaptive_weight)
-        readings: dict[str, Tensor] = {}
-        with torch.no_grad():
-            sides = {
-                side: flat_logits(logits)
-                for side, logits in (("real", real_logits), ("fake", fake_logits))
-                if logits is not None
-            }
-            for side, logits in sides.items():
-                readings |= side_readings(logits, side)
-            if len(sides) == 2:
-                relativistic = self._is_relativistic(sides, losses)
-                readings |= pair_readings(sides["real"], sides["fake"], relativistic)
-            if generator_logits is not None:
-                readings["logits/generator/mean"] = flat_logits(generator_logits).mean()
-            for side, batch in (("real", real), ("fake", fake)):
-                if batch is not None:
-                    readings |= batch_readings(batch, side)
-            if real is not None and fake is not None:
-                readings |= diversity_readings(real, fake)
-            for player in self._players:
-                if player.optimizer is None:
-                    player.read_gradients()
-        for name, reading in readings.items():
-            add(name, reading)
+        self._step = self._step + 1 if step is None else int(step)
+        self._observed += 1
+        self._images += len(seen.real) if seen.real is not None else 0
+        for name, value in scalars.items():
+            self._tick.add(f"metric/{name}" if name in METRIC_NAMES else name, value)
+        if self._reading:
+            with torch.no_grad():
+                self._read(seen)
 
-    def _is_relativistic(
-        self, sides: Mapping[str, Tensor], losses: Mapping[str, Tensor | float]
-    ) -> bool:
-        if self._objective is None and "objective" not in self._history.facts:
-            loss = losses.get("discriminator", losses.get("d"))
-            found, how = inferred_objective(sides["real"], sides["fake"], loss)
-            self._history.fact("objective", {"name": found, "how": how})
-        known = self._history.facts.get("objective", {}).get("name", self._objective)
-        return known in OBJECTIVES and OBJECTIVES[known].pairs
+    def _read(self, seen: Observation) -> None:
+        for name, reading in seen.readings(self._is_relativistic(seen)).items():
+            self._tick.add(name, reading)
+        for player in self._players:
+            if player.optimizer is None:
+                player.read_gradients()
+
+    def _is_relativistic(self, seen: Observation) -> bool:
+        if self._objective is None and not self._inference.over:
+            self._infer(seen)
+        known = self._objective or self._inference.told.name
+        return known is not None and OBJECTIVES[known].pairs
+
+    def _infer(self, seen: Observation) -> None:
+        if seen.real_logits is None or seen.fake_logits is None:
+            return
+        pair = whole_logits(seen.real_logits), whole_logits(seen.fake_logits)
+        changed = self._inference.ask(*pair, seen.discriminator_loss)
+        if changed or "objective" not in self._history.facts:
+            told = self._inference.told
+            fact = {"name": told.name, "how": told.how, "scale": told.scale}
+            self._history.fact("objective", fact)
 
     def _close_tick(self) -> None:
-        if self._held_out is not None and self._discriminators:
-            logits = held_out_logits(self._discriminators[0], self._held_out)
-            self._tick.add("logits/held_out/mean", logits.mean())
+        began = time.perf_counter()
+        self._probe()
         values = self._tick.fetch()
         for player in self._players:
             if player.optimizer is not None:
                 values[f"updates/{player.name}"] = player.updates
                 values[f"learning_rate/{player.name}"] = player.learning_rate or 0.0
+        self._governor.charge(time.perf_counter() - began, reading=False)
         values["cost/monitor"] = self._governor.share
         self._history.add(self._step, self._images / 1000, self._governor.elapsed, values)
 
+    def _probe(self) -> None:
+        if self._held_out is None or self._critic is None:
+            return
+        if self._governor.affords(self._cost["probe"]):
+            began = time.perf_counter()
+            logits = held_out_logits(self._critic, self._held_out)
+            self._tick.add("logits/held_out/mean", logits.mean())
+            self._cost["probe"] = time.perf_counter() - began
+
     def _announce(self) -> None:
+        ticks = self._observed // self._tick_length
+        if self._on_finding is None or ticks < self._judge_at:
+            return
+        if not self._governor.affords(self._cost["judge"]):
+            return
+        self._judge_at = ticks + max(1, ticks // JUDGED_EVERY)
+        found: list[Finding] = []
         began = time.perf_counter()
-        findings = [f for f in self.diagnose().findings if f.failure not in self._announced]
-        self._governor.charge(time.perf_counter() - began, reading=False)
-        for finding in findings:
+        self._safely(lambda: found.extend(self._new_findings()))
+        self._cost["judge"] = time.perf_counter() - began
+        self._governor.charge(self._cost["judge"], reading=False)
+        for finding in found:
+            self._act(finding)
+
+    def _new_findings(self) -> list[Finding]:
+        """Findings not announced before, noted as events."""
+        new = [f for f in self.diagnose().findings if f.failure not in self._announced]
+        for finding in new:
             self._announced.add(finding.failure)
             self._history.event(self._step, "finding", finding)
-            if self._on_finding == "stop":
-                raise StopTraining(f"step {self._step}: {finding.failure}: {finding.summary}")
-            if self._on_finding == "warn":
-                print(f"equipoise: step {self._step}: {finding.summary}", file=sys.stderr)
-            elif callable(self._on_finding):
-                self._on_finding(finding)
+        return new
+
+    def _act(self, finding: Finding) -> None:
+        if self._on_finding == "stop":
+            raise StopTraining(f"step {self._step}: {finding.failure}: {finding.summary}")
+        if self._on_finding == "warn":
+            print(f"equipoise: step {self._step}: {finding.summary}", file=sys.stderr)
+        elif callable(self._on_finding):
+            self._on_finding(finding)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Run a hook's reading: timed, without gradients, and never in the loop's way."""
         began = time.perf_counter()
         with torch.no_grad():
             self._safely(work)
-        self._governor.charge(time.perf_counter() - began, reading=False)
+        self._governor.charge(time.perf_counter() - began, reading=True)
 
     def _safely(self, work: Callable[[], None]) -> None:
         if self._failed:
@@ -332,44 +336,6 @@ class Monitor:
                 file=sys.stderr,
             )
 
-
-def _check(
-    objective: str | None,
-    overhead: float,
-    on_finding: OnFinding,
-    tick: int,
-    schedule: str,
-    stride: int,
-) -> None:
-    if objective is not None and objective not in OBJECTIVES:
-        raise ValueError(unknown("objective", objective, OBJECTIVES))
-    if not 0 < overhead <= 1:
-        raise ValueError(f"overhead = {overhead!r}: a share of the step time in (0, 1], e.g. 0.01")
-    if tick < 1 or stride < 1:
-        raise ValueError(f"tick = {tick!r}, stride = {stride!r}: both must be at least 1")
-    if schedule not in ("adaptive", "fixed"):
-        raise ValueError(f"schedule = {schedule!r}: 'adaptive' or 'fixed'")
-    if on_finding is not None and on_finding not in ("warn", "stop") and not callable(on_finding):
-        raise ValueError(f"on_finding = {on_finding!r}: 'warn', 'stop' or a callable")
-
-
-def _named(value: Any, name: str) -> dict[str, Any]:
-    """One thing, a list or a mapping as {name: thing}."""
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, (list, tuple)):
-        return {f"{name}_{i}" if len(value) > 1 else name: v for i, v in enumerate(value)}
-    return {name: value}
-
-
-def _matched(
-    modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]
-) -> list[tuple[str, list[nn.Module], torch.optim.Optimizer | None]]:
-    """Each player with its modules and optimizer; one optimizer for several modules merges them."""
-    if len(modules) > 1 and len(optimizers) == 1:
-        (name, optimizer), *_ = optimizers.items()
-        return [(name, list(modules.values()), optimizer)]
-    names = list(modules) + [n for n in optimizers if n not in modules]
-    return [(n, [modules[n]] if n in modules else [], optimizers.get(n)) for n in names]
+    def _detach(self) -> None:
+        for player in self._players:
+            player.detach()

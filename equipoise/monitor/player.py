@@ -33,8 +33,9 @@ class Player:
         """`timed` runs a reading under the monitor's clock and error guard."""
         self.name = name
         self.optimizer = optimizer
-        self.updates = 0
         self.wanted = False
+        self._steps = 0
+        self._skipped: Tensor | int = 0
         self._sink = sink
         self._timed = timed
         self._parameters = _parameters(modules, optimizer)
@@ -50,7 +51,16 @@ class Player:
         """Remove the hooks; doing so twice does nothing."""
         for handle in self._handles:
             handle.remove()
-        self._handles = []
+        self._handles, self._before = [], []
+
+    @property
+    def updates(self) -> int:
+        """Updates so far; one that a gradient scaler skipped is none."""
+        return self._steps - int(self._skipped)
+
+    def count_from(self, updates: int) -> None:
+        """Go on counting from `updates`."""
+        self._steps, self._skipped = updates, 0
 
     @property
     def learning_rate(self) -> float | None:
@@ -61,29 +71,41 @@ class Player:
 
     def _pre_step(self, *_: Any) -> None:
         if self.wanted:
-            self._timed(self.read_gradients)
-            self._timed(self._remember)
+            self._timed(self._read_update)
+
+    def _read_update(self) -> None:
+        found = self._by_scaler("found_inf")
+        if found is not None and bool(found):
+            return  # the scaler skips this update: the next one is read instead
+        self.read_gradients()
+        self._before = [p.detach().clone() for p in self._moved()]
 
     def _post_step(self, *_: Any) -> None:
-        self.updates += 1
+        self._steps += 1
+        found = self._by_scaler("found_inf")
+        if found is not None:
+            self._skipped = self._skipped + (found.detach() > 0).long().sum()
         if self._before:
             self._timed(self._read_movement)
+
+    def _by_scaler(self, name: str) -> Tensor | None:
+        """What a gradient scaler lends a fused optimizer for one step; others never see a scale."""
+        return getattr(self.optimizer, name, None)
 
     def read_gradients(self) -> None:
         """Norms of gradient and parameters, and whether the gradient is finite."""
         self.wanted = False
         gradients = [p.grad.detach() for p in self._parameters if p.grad is not None]
-        if not self._parameters:
-            return
-        self._sink(
-            f"parameter_norm/{self.name}", total_norm([p.detach() for p in self._parameters])
-        )
+        if not self._parameters or (self.optimizer is None and not gradients):
+            return  # untagged and already cleared: nothing is known, which is not a norm of 0
+        parameters = [p.detach() for p in self._parameters]
+        self._sink(f"parameter_norm/{self.name}", total_norm(parameters))
         norm = total_norm(gradients) if gradients else torch.zeros(())
+        scale = self._by_scaler("grad_scale")
+        if scale is not None:
+            norm = norm / scale.to(norm.device)
         self._sink(f"gradient_norm/{self.name}", norm)
         self._sink(f"nonfinite/{self.name}", (~torch.isfinite(norm)).float())
-
-    def _remember(self) -> None:
-        self._before = [p.detach().clone() for p in self._moved()]
 
     def _read_movement(self) -> None:
         before, self._before = self._before, []
@@ -104,8 +126,12 @@ class Player:
 def _parameters(
     modules: Iterable[nn.Module], optimizer: torch.optim.Optimizer | None
 ) -> list[nn.Parameter]:
-    """The module's parameters; without a module, what the optimizer holds. Each once."""
+    """The module's parameters that learn; without a module, what the optimizer holds. Each once.
+
+    A player that is frozen as a whole keeps all of them, so that its standing still is seen.
+    """
     found = [p for module in modules for p in module.parameters()]
     if not found and optimizer is not None:
         found = [p for group in optimizer.param_groups for p in group["params"]]
-    return list({id(p): p for p in found if p.requires_grad}.values())
+    learning = [p for p in found if p.requires_grad] or found
+    return list({id(p): p for p in learning}.values())

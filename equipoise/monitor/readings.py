@@ -20,21 +20,25 @@ def flat_logits(logits: Any) -> Tensor:
     """Logits in any of the shapes that discriminators return, as one detached vector.
 
     A tensor of any shape; a list or mapping of such; a (logits, features) tuple, of which the first
-    counts. Several discriminators are concatenated.
+    counts. Several discriminators are concatenated. Of many values an even selection stands for all.
 
     Raises:
         TypeError: something else.
     """
-    parts = list(_logit_parts(logits))
-    flat = torch.cat(parts) if len(parts) > 1 else parts[0]
-    return _thinned(flat, MOST_LOGITS)
+    return _thinned(whole_logits(logits), MOST_LOGITS)
+
+
+def whole_logits(logits: Any) -> Tensor:
+    """As `flat_logits`, every value kept."""
+    parts = _logit_parts(logits)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _logit_parts(logits: Any) -> list[Tensor]:
     if isinstance(logits, Tensor):
         wide = logits.detach().flatten()
         return [wide if wide.dtype == torch.float64 else wide.float()]
-    if isinstance(logits, Mapping):
+    if isinstance(logits, Mapping) and logits:
         return [part for value in logits.values() for part in _logit_parts(value)]
     if isinstance(logits, tuple) and logits:
         return _logit_parts(logits[0])
@@ -80,7 +84,7 @@ def pair_readings(real: Tensor, fake: Tensor, relativistic: bool) -> dict[str, T
 
 
 def area_under_curve(real: Tensor, fake: Tensor) -> Tensor:
-    """P(r > g) + P(r = g) / 2 over all pairs, by sorting. NaN logits give NaN."""
+    """P(r > g) + P(r = g) / 2 over all pairs, by sorting. Logits that are not finite give NaN."""
     ordered = fake.sort().values
     below = torch.searchsorted(ordered, real, right=False)
     through = torch.searchsorted(ordered, real, right=True)
@@ -115,7 +119,7 @@ def diversity_readings(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
 
 def _distances(samples: Tensor) -> tuple[Tensor, Tensor]:
     """(median nearest-neighbour distance, median pair distance), on at most MOST_PIXELS values."""
-    flat = samples.detach().float().flatten(1)
+    flat = samples.detach().float().reshape(len(samples), -1)
     flat = flat[:, :: -(-flat.shape[1] // MOST_PIXELS)]
     distances = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
     distances.fill_diagonal_(torch.inf)
@@ -125,6 +129,8 @@ def _distances(samples: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def total_norm(tensors: list[Tensor]) -> Tensor:
-    """L2 norm over all tensors together, in one fused pass."""
-    norms = torch._foreach_norm(tensors)
-    return torch.linalg.vector_norm(torch.stack([n.float() for n in norms]))
+    """L2 norm over all tensors together, in one fused pass, in float32 at least."""
+    wide = any(t.dtype == torch.float64 for t in tensors)
+    norms = torch._foreach_norm(tensors, 2, torch.float64 if wide else torch.float32)
+    home = norms[0].device  # a player may be spread over several devices
+    return torch.linalg.vector_norm(torch.stack([n.to(home) for n in norms])).float()

@@ -17,14 +17,14 @@ class Tick:
         self._plain: dict[str, list[float]] = {}
 
     def add(self, name: str, value: Tensor | float) -> None:
-        """Note one reading; nothing is copied from the device."""
+        """Note one reading, of a tensor its mean; nothing is copied from the device."""
         if not isinstance(value, Tensor):
             self._plain.setdefault(name, []).append(float(value))
             return
-        value = value.detach().float()
+        value = value.detach().float().mean()
         known = self._total.get(name)
         if known is None:
-            self._total[name], self._count[name] = value.clone(), 1
+            self._total[name], self._count[name] = value, 1
             return
         self._total[name] = torch.maximum(known, value) if name in LARGEST else known + value
         self._count[name] += 1
@@ -34,7 +34,7 @@ class Tick:
         values: dict[str, float] = {}
         for device in {t.device for t in self._total.values()}:
             names = [n for n, t in self._total.items() if t.device == device]
-            stacked = torch.stack([self._total[n].reshape(()) for n in names]).tolist()
+            stacked = torch.stack([self._total[n] for n in names]).tolist()
             for name, total in zip(names, stacked, strict=True):
                 values[name] = total if name in LARGEST else total / self._count[name]
         for name, plain in self._plain.items():

@@ -32,12 +32,12 @@ def load(name_or_path: str | os.PathLike[str]) -> Recipe:
     Raises:
         RecipeError: no such preset or file, not YAML, or not a valid recipe.
     """
-    return Recipe(**_values(os.fspath(name_or_path), seen=()))
+    return Recipe(**_values(os.fspath(name_or_path), Path(), seen=()))
 
 
 def parse(text: str, source: str = "recipe") -> Recipe:
     """The recipe in YAML `text`; `source` names it in errors."""
-    return Recipe(**_resolved(text, source, seen=()))
+    return Recipe(**_resolved(text, source, Path(), seen=()))
 
 
 def dump(recipe: Recipe) -> str:
@@ -64,28 +64,34 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     return changes
 
 
-def _values(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+def _values(name: str, beside: Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a preset, or of a file whose relative path starts at `beside`."""
     if name in preset_names():
-        return _resolved((_PRESETS / f"{name}.yaml").read_text(encoding="utf-8"), name, seen)
-    path = Path(name)
-    path = path / "recipe.yaml" if path.is_dir() else path
-    if not path.exists():
-        raise RecipeError(unknown("recipe", name, preset_names()) + ", or the path of a YAML file")
+        return _resolved(
+            (_PRESETS / f"{name}.yaml").read_text(encoding="utf-8"), name, beside, seen
+        )
     try:
+        path = beside / name
+        path = path / "recipe.yaml" if path.is_dir() else path
+        if not path.exists():
+            choices = unknown("recipe", name, preset_names())
+            raise RecipeError(f"{choices}, or the path of a YAML file")
         if path.stat().st_size > _LARGEST:
             raise RecipeError(
                 f"recipe file {path} is larger than 1 MiB; a recipe is a page of YAML"
             )
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read recipe file {path}: {error}") from error
-    return _resolved(text, str(path), seen)
+    except (OSError, ValueError) as error:
+        if isinstance(error, RecipeError):
+            raise
+        raise RecipeError(f"cannot read recipe {name[:200]!r}: {error}") from error
+    return _resolved(text, str(path), path.parent, seen)
 
 
-def _resolved(text: str, source: str, seen: tuple[str, ...]) -> dict[str, Any]:
+def _resolved(text: str, source: str, beside: Path, seen: tuple[str, ...]) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"recipe {source} is not YAML: {reason}") from error
     if not isinstance(values, Mapping) or not all(isinstance(k, str) for k in values):
@@ -96,4 +102,4 @@ def _resolved(text: str, source: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if base in seen:
         raise RecipeError(f"recipe {source}: base {base!r} leads back to itself")
     own = {k: v for k, v in values.items() if k != "base"}
-    return merged(_values(str(base), (*seen, str(base))), own)
+    return merged(_values(str(base), beside, (*seen, str(base))), own)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from equipoise.recipe.contradictions import contradiction
 from equipoise.recipe.edits import edited, refusing
@@ -157,6 +158,7 @@ def _named(value: Any) -> Any:
 
 PenaltyTable = Annotated[
     Mapping[str, Penalty],
+    AfterValidator(lambda table: MappingProxyType(dict(table))),  # frozen like the rest
     PlainSerializer(lambda table: {k: v.model_dump() for k, v in table.items()}),
 ]
 
@@ -174,7 +176,7 @@ class Recipe(Part):
     generator: Generator
     discriminator: Network
     objective: Annotated[Objective, BeforeValidator(_named)]
-    penalties: PenaltyTable = Field(default_factory=dict)
+    penalties: PenaltyTable = Field(default_factory=lambda: MappingProxyType({}))
     optimizer: Optimizers = Optimizers()
     balance: Balance = Balance()
     ema: Ema = Ema()
@@ -182,7 +184,7 @@ class Recipe(Part):
     checkpoint: Checkpoint = Checkpoint()
     compute: Compute = Compute()
     batch: Annotated[int, Field(ge=2, description="real images per discriminator update")] = 64
-    kimg: Annotated[float, Field(gt=0, description="budget: thousands of reals shown")] = 100.0
+    kimg: Annotated[Positive, Field(description="budget: thousands of reals shown")] = 100.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     def __init__(self, **fields: Any) -> None:
@@ -198,6 +200,10 @@ class Recipe(Part):
         0.0004
         """
         return Recipe(**edited(self.to_dict(), changes, Recipe))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as plain values: the read-only tables cannot be."""
+        return _from_values, (self.to_dict(),)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every default written out."""
@@ -231,3 +237,7 @@ class Recipe(Part):
                 " leave it off"
             )
         return tuple(lines)
+
+
+def _from_values(values: dict[str, Any]) -> Recipe:
+    return Recipe(**values)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -170,7 +170,7 @@ def _assemble(lines: list[bytes], path: Path) -> Trace:
         if record is None:
             damaged += 1
             continue
-        kind = record.get("type")
+        kind = record["type"]
         if kind == "row":
             rows.append(record)
         elif kind == "fact":
@@ -191,17 +191,44 @@ def _assemble(lines: list[bytes], path: Path) -> Trace:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
+    """The record in a line; None when it is torn, or not what a writer writes."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    required = {"row": {"step", "signals"}, "fact": {"name", "value"}, "resume": {"step"}}
-    required |= {"blob": {"step", "name", "path"}, "event": {"step", "kind"}, "header": {"schema"}}
-    if not isinstance(record, dict) or not required.get(str(record.get("type")), set()) <= set(
-        record
-    ):
+    if not isinstance(record, dict):
         return None
-    return record
+    fields = _FIELDS.get(str(record.get("type")), {})
+    fits = bool(fields) and all(
+        name in record and test(record[name]) for name, test in fields.items()
+    )
+    return record if fits else None
+
+
+def _is_step(value: Any) -> bool:
+    return type(value) is int and abs(value) < 1 << 62
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) or value in ("nan", "inf", "-inf")
+
+
+def _is_signals(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_number(v) for v in value.values())
+
+
+_FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "header": {"schema": _is_step},
+    "fact": {"name": _is_text, "value": lambda value: True},
+    "row": {"step": _is_step, "signals": _is_signals},
+    "blob": {"step": _is_step, "name": _is_text, "path": _is_text},
+    "event": {"step": _is_step, "kind": _is_text},
+    "resume": {"step": _is_step},
+}
 
 
 def _check_schema(header: Mapping[str, Any], path: Path) -> None:
@@ -217,12 +244,16 @@ def _columns(rows: list[dict[str, Any]]) -> tuple[dict[str, Series], Series, Ser
     kimg: dict[int, float] = {}
     seconds: dict[int, float] = {}
     for row in rows:
-        step = int(row["step"])
-        kimg[step] = float(row.get("kimg", math.nan))
-        seconds[step] = float(row.get("seconds", math.nan))
+        step = row["step"]
+        kimg[step] = _clock(row.get("kimg"))
+        seconds[step] = _clock(row.get("seconds"))
         for name, value in row["signals"].items():
             cells.setdefault(name, {})[step] = float(value)
     return {k: _sorted(v) for k, v in cells.items()}, _sorted(kimg), _sorted(seconds)
+
+
+def _clock(value: Any) -> float:
+    return float(value) if _is_number(value) else math.nan
 
 
 def _sorted(cells: Mapping[int, float]) -> Series:
@@ -267,8 +298,8 @@ class TraceWriter:
 
     def row(self, step: int, kimg: float, seconds: float, signals: Mapping[str, float]) -> None:
         """Add readings at `step`; rows of one step are merged, the later value winning."""
-        clean = {name: _number(value) for name, value in signals.items()}
-        clock = {"step": int(step), "kimg": _number(kimg), "seconds": _number(seconds)}
+        clean = {name: float(value) for name, value in signals.items()}
+        clock = {"step": int(step), "kimg": float(kimg), "seconds": float(seconds)}
         self._append({"type": "row", **clock, "signals": clean})
 
     def blob(self, step: int, name: str, path: str) -> None:
@@ -294,7 +325,7 @@ class TraceWriter:
         self.close()
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False, default=_plain)
+        line = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=_plain)
         self._write(line.encode("utf-8", "replace") + b"\n")
 
     def _write(self, data: bytes) -> None:
@@ -311,6 +342,17 @@ class TraceWriter:
 def _number(value: float) -> float | str:
     number = float(value)
     return number if math.isfinite(number) else repr(number)
+
+
+def _finite(value: Any) -> Any:
+    """The same with NaN and infinities as strings, at any depth."""
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
 
 
 def _plain(value: Any) -> Any:

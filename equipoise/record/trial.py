@@ -57,4 +57,5 @@ class TrialRow:
     def from_dict(cls, data: Mapping[str, Any]) -> TrialRow:
         """The inverse of `to_dict`, from JSON or from the ledger."""
         tuples = ("seeds", "baseline_values", "arm_values", "interval", "failures")
-        return cls(**{k: tuple(v) if k in tuples else v for k, v in data.items()})
+        fields: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in data.items()}
+        return cls(**fields)

@@ -14,6 +14,7 @@ from equipoise.report.colours import ROLES, colour, dash, role_of
 from equipoise.report.thinning import POINTS, kept
 from equipoise.report.words import whole
 
+LINES = 24  # that one chart can hold and a reader tell apart
 _DECADES = 100.0  # a chart whose values span more than this factor gets a logarithmic axis
 
 
@@ -109,8 +110,10 @@ def chart(
     lines = tuple(item for item in lines if len(item.steps))
     if not lines:
         return ()
+    more, lines = len(lines) - LINES, lines[:LINES]
     log, floor = _log_axis(lines) if may_be_log else (False, 0.0)
     words = [caption, _zeros(log, lines), _gaps(lines)]
+    words += [f"{whole(more)} more curves are not drawn."] if more > 0 else []
     text = " ".join(word for word in words if word)
     return (Chart(title, text, lines, tuple(references), onset, window, log, floor),)
 

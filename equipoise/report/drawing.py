@@ -51,7 +51,8 @@ def literal(text: str) -> str:
 def draw_chart(chart: Chart) -> go.Figure:
     """Curves with bands, references, shaded window and the marked onset."""
     figure = blank(hovermode="x unified", showlegend=len(chart.lines) > 1)
-    figure.update_xaxes(title={"text": "step", "standoff": 4}, tickformat=",d")
+    figure.update_xaxes(title={"text": "step", "standoff": 4}, tickformat=",~f")
+    figure.update_xaxes(spikethickness=1, spikecolor=GREY, spikedash="dot")
     if chart.log:
         figure.update_yaxes(type="log", tickformat="~g", dtick=_decades(chart))
     if chart.window is not None:

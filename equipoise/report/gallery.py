@@ -17,8 +17,8 @@ from equipoise.report.pictures import Plan, fitting, picture
 from equipoise.report.thinning import FRAMES, evenly
 from equipoise.report.words import whole
 
-SAMPLES_BUDGET = 1_700_000  # bytes of pictures on the page
-INTERPOLATION_BUDGET = 500_000
+SAMPLES_BUDGET = 1_100_000  # bytes of pictures on the page
+INTERPOLATION_BUDGET = 350_000
 _TILES = 96
 INTERPOLATION_PLANS = tuple(
     Plan(tiles=_TILES, frames=frames, side=side)

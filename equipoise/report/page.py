@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +13,14 @@ from typing import Any
 
 from equipoise.errors import need
 from equipoise.recipe import Recipe, dump
-from equipoise.record import Diagnosis, Finding, Trace, TrialRow, write_text
+from equipoise.record import Diagnosis, Finding, Series, Trace, TrialRow, write_text
 from equipoise.report import words
 from equipoise.report.recipes import changes, edit_text, text
+from equipoise.report.thinning import POINTS, kept
 
-LEDGER_ROWS = 500  # the newest that the page shows
+LEDGER_ROWS = 300  # the newest that the page shows
+READINGS = 60_000  # of all curves together, about 0.7 MB on the page
+_FEWEST = 200  # readings of a curve, however many curves there are
 _EXTRA = ("plotly", "jinja2", "PIL")
 
 
@@ -84,6 +87,7 @@ def write_report(
 def render(subject: Subject) -> str:
     """The page as text."""
     figures, gallery = _drawing_rooms()
+    subject = replace(subject, trace=lean(subject.trace))
     onset, trace = subject.onset, subject.trace
     galleries = [gallery.samples(trace, onset), gallery.interpolation(trace, onset)]
     return _template().render(
@@ -105,6 +109,25 @@ def render(subject: Subject) -> str:
         environment=_environment(trace),
         facts=_facts(trace),
     )
+
+
+def lean(trace: Trace) -> Trace:
+    """The trace with its series thinned so that all of them together fit the page.
+
+    Up to `READINGS` / 2,000 signals nothing is lost that a chart would draw. Logits are left whole,
+    because their band needs mean and spread at the same steps.
+    """
+    limit = max(_FEWEST, min(POINTS, READINGS // max(1, len(trace.signals))))
+    thinned = {
+        name: series if limit == POINTS or name.startswith("logits/") else _thin(series, limit)
+        for name, series in trace.signals.items()
+    }
+    return replace(trace, signals=thinned)
+
+
+def _thin(series: Series, limit: int) -> Series:
+    keep = kept(series.values, limit)
+    return Series(series.steps[keep], series.values[keep])
 
 
 def _drawing_rooms() -> tuple[ModuleType, ModuleType]:

@@ -174,6 +174,10 @@ def headline(diagnosis: Diagnosis | None) -> str:
 
 def trial_sentence(row: TrialRow) -> str:
     """The result of a trial in one sentence."""
+    if not math.isfinite(row.improvement):
+        return (
+            f"No improvement of {row.metric} could be computed from {len(row.seeds)} paired seeds."
+        )
     low, high = (number(v) for v in row.interval)
     return (
         f"Mean improvement of {row.metric}: {number(row.improvement)}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from equipoise.clinic.quality import improving, poor_diversity, poor_reach
 from equipoise.clinic.windows import (
     FEWEST,
-    late,
-    late_median,
+    late_evidence,
     median,
     onset,
     persistent_share,
+    smoothed,
     window,
 )
 from equipoise.record import Evidence, Finding, Trace
@@ -53,10 +53,10 @@ def discriminator_dominance(trace: Trace) -> Finding | None:
 def _sure(trace: Trace) -> Evidence | None:
     """The better of AUC and accuracy that holds at `SURE` to the end."""
     for name in ("auc/discriminator", "accuracy/discriminator"):
-        series = trace.series(name).finite()
+        series = smoothed(trace.series(name))
         since = onset(series, series.values >= SURE)
-        if since is not None and median(late(series)) >= SURE:
-            held = series.since(since)
+        if since is not None and late_median(trace, name) >= SURE:
+            held = trace.series(name).finite().since(since)
             return Evidence(
                 name, median(held), f"below {SURE} in a game that still teaches", window(held)
             )
@@ -64,9 +64,6 @@ def _sure(trace: Trace) -> Evidence | None:
 
 
 def _gap(trace: Trace, since: int) -> Evidence | None:
-    series = trace.series("logits/gap").since(since).finite()
-    value = late_median(trace, "logits/gap")
-    if len(series) < FEWEST or not value >= WIDE_GAP:
-        return None
-    expected = f"below {WIDE_GAP:g} spreads"
-    return Evidence("logits/gap", value, expected, window(series), "late median")
+    enough = len(trace.series("logits/gap").since(since).finite()) >= FEWEST
+    found = late_evidence(trace, "logits/gap", f"below {WIDE_GAP:g} spreads")
+    return found if enough and found.observed >= WIDE_GAP else None

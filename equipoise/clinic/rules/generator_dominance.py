@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from equipoise.clinic.objective import loss_of_chance
 from equipoise.clinic.quality import poor_diversity, poor_reach
-from equipoise.clinic.windows import late_median, median, onset, persistent_share, window
+from equipoise.clinic.windows import (
+    late_evidence,
+    late_median,
+    median,
+    onset,
+    persistent_share,
+    window,
+)
 from equipoise.record import Evidence, Finding, Trace
 
 BLIND = 0.52  # AUC at or below which the discriminator does no better than a coin
 LONG = 0.25
 MOVES = 1e-9  # update ratio above which the discriminator does learn
-# Loss of the discriminator when it cannot tell: the optimum at p = q (Goodfellow et al. 2014,
-# theorem 1; hinge and relativistic likewise, closed forms).
-CHANCE = {"non_saturating": 1.386294, "hinge": 2.0, "relativistic": 0.693147}
 ABOVE = 1.02  # a discriminator's loss above chance by this factor is worse than knowing nothing
 
 
@@ -46,10 +51,7 @@ def generator_dominance(trace: Trace) -> Finding | None:
 
 
 def _worse_than_chance(trace: Trace) -> Evidence | None:
-    chance = CHANCE.get(str(trace.header.get("objective")))
-    value = late_median(trace, "loss/discriminator")
-    if chance is None or not value >= ABOVE * chance:
-        return None
-    span = window(trace.series("loss/discriminator"))
+    chance = loss_of_chance(trace)
     expected = f"at most {chance:g}, the loss of knowing nothing"
-    return Evidence("loss/discriminator", value, expected, span, "late median")
+    found = late_evidence(trace, "loss/discriminator", expected)
+    return found if found.observed >= ABOVE * chance else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from equipoise.clinic.windows import window
 from equipoise.record import Evidence, Finding, Trace
 
 # Where to look, in the order in which the trouble travels: a gradient before the loss of the next step.
@@ -25,7 +26,11 @@ def non_finite(trace: Trace) -> Finding | None:
         0.99,
         step,
         f"A number stopped being finite: {name} at step {step}. Everything learned after it is lost.",
-        (Evidence(name, value, "finite at every step", (step, trace.last_step), "first"),),
+        (
+            Evidence(
+                name, value, "finite at every step", window(trace.series(name).since(step)), "first"
+            ),
+        ),
     )
 
 

@@ -8,12 +8,14 @@ from equipoise.clinic.windows import FEWEST
 from equipoise.record import Evidence, Finding, Series, Trace
 
 DEAD_RATE = 1e-12  # below it an update changes no float32 weight of ordinary size
+STILL = 3  # rows, times the player's own cadence, that it must stand still while another moves
 NEVER_STEPS = ("average", "ema")  # players that are not expected to step
 
 
 def stalled_player(trace: Trace) -> Finding | None:
     """No updates while another player has them, updates that move nothing, or a dead learning rate.
 
+    An update that comes seldom is none: the pause must last `STILL` times the longest one before.
     Looks like equilibrium, where updates still move the weights; a schedule that ends at 0 is none,
     because it is dead in the last reading alone. Before `adversarial_start` a still discriminator is
     normal.
@@ -34,21 +36,25 @@ def _players(trace: Trace) -> list[str]:
 def _active(trace: Trace, player: str, name: str) -> Series:
     """The signal from the step on at which the player is meant to learn."""
     series = trace.series(f"{name}/{player}")
-    start = int(trace.header.get("adversarial_start", 0)) if player == "discriminator" else 0
+    role = (trace.header.get("roles") or {}).get(player, player)
+    start = int(trace.header.get("adversarial_start") or 0) if role == "discriminator" else 0
     return series.since(start)
 
 
 def _never_steps(trace: Trace, player: str) -> Finding | None:
     updates = _active(trace, player, "updates").finite()
-    others = [_active(trace, p, "updates").finite() for p in _players(trace) if p != player]
-    most = max((float(o.values[-1] - o.values[0]) for o in others if len(o) >= 2), default=0.0)
-    if len(updates) < 3 or most == 0:
+    if len(updates) < STILL:
         return None
-    still = np.flatnonzero(updates.values < updates.values[-1])
-    first = int(still[-1]) + 1 if len(still) else 0
-    if len(updates) - first < 3:
+    rises = np.flatnonzero(np.diff(updates.values) > 0) + 1
+    first = int(rises[-1]) if len(rises) else 0
+    cadence = int(np.diff(rises, prepend=0).max(initial=1))
+    if len(updates) - first < STILL * cadence:
         return None
     since = int(updates.steps[first])
+    others = [_active(trace, p, "updates").since(since) for p in _players(trace) if p != player]
+    most = max((float(np.ptp(o.finite().values)) for o in others if len(o.finite())), default=0.0)
+    if most == 0:
+        return None
     evidence = Evidence(
         f"updates/{player}",
         float(updates.values[-1]),

@@ -9,12 +9,13 @@ from equipoise.report.drawing import draw_chart as draw
 from equipoise.report.words import meaning
 
 SHOWS = ("metric/",)
+MOST = 24  # charts
 
 
 def data(trace: Trace, onset: int | None = None) -> tuple[Chart, ...]:
-    """A chart for each `metric/...`; the caption says which direction is better."""
+    """A chart for each of the first `MOST` `metric/...`; its caption says which way is better."""
     names = sorted(name for name in trace.signals if name.startswith("metric/"))
-    return tuple(one for name in names for one in _metric(trace, name, onset))
+    return tuple(one for name in names[:MOST] for one in _metric(trace, name, onset))
 
 
 def _metric(trace: Trace, name: str, onset: int | None) -> tuple[Chart, ...]:

@@ -1,0 +1,64 @@
+"""Equipoise: watch adversarial training, say what is wrong, prescribe, and prove it in a trial."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from equipoise._version import __version__
+
+if TYPE_CHECKING:
+    from equipoise.monitor import Monitor
+    from equipoise.recipe import Recipe, load
+    from equipoise.record import Diagnosis, Trace
+    from equipoise.trial import Run
+
+_HOMES = {
+    "Diagnosis": "equipoise.record",
+    "Finding": "equipoise.record",
+    "Trace": "equipoise.record",
+    "Recipe": "equipoise.recipe",
+    "load": "equipoise.recipe",
+    "Monitor": "equipoise.monitor",
+    "Run": "equipoise.trial",
+    "EquipoiseError": "equipoise.errors",
+    "StopTraining": "equipoise.errors",
+}
+
+__all__ = ["__version__", "diagnose", "train", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def diagnose(source: str | os.PathLike[str] | Trace) -> Diagnosis:
+    """Judge a run directory, a trace file, a log of any loop, or a `Trace`.
+
+    Raises:
+        RecordError: nothing readable there.
+    """
+    from equipoise.clinic import diagnose as judge
+    from equipoise.logs import read_log
+    from equipoise.record import Trace
+
+    return judge(source if isinstance(source, Trace) else read_log(source))
+
+
+def train(recipe: Recipe | str | os.PathLike[str], run_dir: str | os.PathLike[str]) -> Run:
+    """Train a recipe (or the preset or file of that name) in the new directory `run_dir`, watched.
+
+    Raises:
+        RecipeError, DataError, RecordError: before anything is left behind.
+    """
+    from equipoise.recipe import Recipe, load
+    from equipoise.trial import train as play
+
+    return play(recipe if isinstance(recipe, Recipe) else load(recipe), os.fspath(run_dir))

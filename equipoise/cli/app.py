@@ -1,0 +1,204 @@
+"""The commands: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from equipoise._version import __version__
+
+app = typer.Typer(
+    name="equipoise",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Watch adversarial training, say what is wrong and since when, prescribe, and prove it.",
+)
+
+HEALTHY, SICK, INCONCLUSIVE = 0, 1, 3
+VERDICT_CODES = {"healthy": HEALTHY, "sick": SICK, "inconclusive": INCONCLUSIVE}
+
+RunDir = Annotated[Path | None, typer.Option("--run-dir", help="New directory for the run.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="PATH=VALUE, a change of the recipe; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, to paste.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="No live display.")]
+LedgerPath = Annotated[Path, typer.Option("--ledger", help="The ledger's file.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"equipoise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where everything goes.")] = Path(
+        "runs/demo"
+    ),
+    seeds: Annotated[int, typer.Option(min=5, help="Pairs in the trial.")] = 5,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default one per core.")
+    ] = None,
+    no_progress: NoProgress = False,
+) -> None:
+    """A sick GAN on real digits: watched, diagnosed, treated in a trial, reported. About 2 minutes."""
+    from equipoise.cli.demo import demonstrate
+
+    demonstrate(folder, seeds, workers, live=not no_progress)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A preset's name, or a YAML file.")],
+    settings: Settings = None,
+    run_dir: RunDir = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Folder of images to train on.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run.")] = None,
+    kimg: Annotated[
+        float | None, typer.Option("--kimg", help="Thousands of reals to show.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe, stop.")
+    ] = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Train a recipe, watched; judge it at the end."""
+    from equipoise.cli.play import resolved, train_recipe
+
+    changes: dict[str, Any] = {}
+    if data is not None:
+        changes |= {"data.kind": "folder", "data.path": data}
+    changes |= {"seed": seed} if seed is not None else {}
+    changes |= {"kimg": kimg} if kimg is not None else {}
+    train_recipe(resolved(recipe, changes, settings or []), run_dir, dry_run, live=not no_progress)
+
+
+@app.command()
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    no_progress: NoProgress = False,
+) -> None:
+    """Go on with an interrupted or killed run, to bitwise the same end."""
+    from equipoise.cli.play import resume_run
+
+    resume_run(run_dir, live=not no_progress)
+
+
+@app.command()
+def diagnose(
+    path: Annotated[Path, typer.Argument(help="A run directory, a trace, or a log of any loop.")],
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="THEIRS=OURS, a name in a foreign log; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Say whether a run is well, what is wrong, since when, and what to do.
+
+    Exit code 0 healthy, 1 sick, 3 inconclusive.
+    """
+    from equipoise.cli.judge import diagnose_path
+
+    verdict = diagnose_path(path, mapping or [], as_json, as_markdown)
+    raise typer.Exit(VERDICT_CODES[verdict])
+
+
+@app.command()
+def trial(
+    recipe: Annotated[str, typer.Argument(help="The baseline: a preset's name, or a YAML file.")],
+    arms: Annotated[
+        list[str], typer.Option("--arm", help="A remedy, r1=10, or PATH=VALUE; repeatable.")
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Pairs; at least 5 to decide one arm.")] = 5,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    metric: Annotated[
+        str | None, typer.Option(help="Primary metric; default the recipe's.")
+    ] = None,
+    minimal_effect: Annotated[
+        float, typer.Option(min=0, help="Least improvement worth keeping.")
+    ] = 0.0,
+    settings: Settings = None,
+    folder: Annotated[Path, typer.Option("--dir", help="Where the runs go.")] = Path("runs/trials"),
+    ledger: LedgerPath = Path("runs/ledger.sqlite"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default one per core.")
+    ] = None,
+    as_json: AsJson = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Try a change against the baseline: same seeds, one thing changed, exact test, ledger."""
+    from equipoise.cli.play import resolved
+    from equipoise.cli.trials import run_trial
+
+    baseline = resolved(recipe, {}, settings or [])
+    numbers = range(first_seed, first_seed + seeds)
+    live = not no_progress and not as_json
+    run_trial(
+        baseline, arms, numbers, metric, minimal_effect, folder, ledger, workers, as_json, live
+    )
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Argument(help="A run directory, a trace, or a log of any loop.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page to write.")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", help="Show this ledger's trials.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page about a run."""
+    from equipoise.cli.judge import report_path
+
+    report_path(path, output, ledger)
+
+
+@app.command()
+def ledger(
+    path: Annotated[Path, typer.Argument(help="The ledger's file.")] = Path("runs/ledger.sqlite"),
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show what trials have decided."""
+    from equipoise.cli.trials import show_ledger
+
+    show_ledger(path, limit, as_json)
+
+
+@app.command("list")
+def list_family(
+    family: Annotated[str, typer.Argument(help="presets, objectives, penalties, failures, ...")],
+) -> None:
+    """List a family of parts, one line each."""
+    from equipoise.cli.catalogue import list_entries
+
+    list_entries(family)
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(help="A failure, remedy or signal.")],
+) -> None:
+    """Explain a failure, a remedy or a signal."""
+    from equipoise.cli.catalogue import explain_entry
+
+    explain_entry(name)

@@ -1,0 +1,125 @@
+"""`list` and `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from equipoise.cli.say import console
+from equipoise.clinic import FAILURES, REMEDIES, RULES
+from equipoise.errors import RecipeError, unknown
+from equipoise.recipe import load, preset_names
+from equipoise.record import SIGNALS, describe
+
+
+def _first_sentence(thing: Any) -> str:
+    return " ".join((thing.__doc__ or "").split("\n\n")[0].split())
+
+
+def _presets() -> dict[str, str]:
+    return {name: load(name).description for name in preset_names()}
+
+
+def _failures() -> dict[str, str]:
+    return {
+        f.id: f.meaning + ("" if f.id in RULES else " (named; no rule yet)")
+        for f in FAILURES.values()
+    }
+
+
+def _remedies() -> dict[str, str]:
+    return {r.id: r.title for r in REMEDIES.values()}
+
+
+def _signals() -> dict[str, str]:
+    return {s.name: s.meaning for s in SIGNALS.values()}
+
+
+def _objectives() -> dict[str, str]:
+    from equipoise.game import OBJECTIVES
+
+    return {name: _first_sentence(o.discriminator) for name, o in OBJECTIVES.items()}
+
+
+def _penalties() -> dict[str, str]:
+    from equipoise.game import PENALTIES
+
+    return {name: _first_sentence(p.value) for name, p in PENALTIES.items()}
+
+
+def _documented(module: str, table: str) -> Callable[[], dict[str, str]]:
+    """A family whose table maps names to documented functions."""
+
+    def entries() -> dict[str, str]:
+        import importlib
+
+        found: Mapping[str, Any] = getattr(importlib.import_module(module), table)
+        return {name: _first_sentence(function) for name, function in found.items()}
+
+    return entries
+
+
+def _networks() -> dict[str, str]:
+    from equipoise.networks import FAMILIES
+
+    return {name: _first_sentence(family.generator) for name, family in FAMILIES.items()}
+
+
+LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "presets": _presets,
+    "failures": _failures,
+    "remedies": _remedies,
+    "signals": _signals,
+    "objectives": _objectives,
+    "penalties": _penalties,
+    "normalizations": _documented("equipoise.game", "NORMALIZATIONS"),
+    "schedules": _documented("equipoise.game", "SCHEDULES"),
+    "optimizers": _documented("equipoise.game", "OPTIMIZERS"),
+    "networks": _networks,
+    "data": _documented("equipoise.data", "SOURCES"),
+    "metrics": _documented("equipoise.metrics", "FAMILIES"),
+}
+
+
+def list_entries(family: str) -> None:
+    """Print a family, one line each."""
+    if family not in LISTS:
+        raise RecipeError(unknown("family", family, LISTS))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in LISTS[family]().items():
+        table.add_row(escape(name), escape(text))
+    console().print(table)
+
+
+def explain_entry(name: str) -> None:
+    """Print all that is known of a failure, a remedy or a signal."""
+    out = console()
+    if name in FAILURES:
+        failure = FAILURES[name]
+        out.print(f"[bold]{name}[/] ({failure.group})\n{escape(failure.meaning)}")
+        out.print(f"Looks like: {failure.looks_like}.", markup=False)
+        out.print(f"Confused with: {failure.confused_with}.", markup=False)
+        treating = sorted((r.treats[name], r.title) for r in REMEDIES.values() if name in r.treats)
+        for rank, title in treating:
+            out.print(f"{rank}. {title}", markup=False)
+        if name not in RULES:
+            out.print("No rule looks for it yet.")
+    elif name in REMEDIES:
+        remedy = REMEDIES[name]
+        out.print(f"[bold]{name}[/]: {escape(remedy.title)}\n{escape(remedy.why)}")
+        out.print(f"Treats: {', '.join(remedy.treats)}. {remedy.caution}", markup=False)
+        out.print(remedy.code, markup=False)
+    elif (signal := describe(name)) is not None:
+        out.print(f"[bold]{escape(name)}[/] [{signal.unit}]: {escape(signal.meaning)}")
+        out.print(
+            f"Measured: {signal.measured} ({signal.tier}). Source: {signal.source}", markup=False
+        )
+    else:
+        raise RecipeError(
+            unknown("failure, remedy or signal", name, [*FAILURES, *REMEDIES, *SIGNALS])
+        )

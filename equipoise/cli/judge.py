@@ -1,0 +1,93 @@
+"""`diagnose` and `report`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from equipoise.cli.say import console, diagnosis_markdown, say_diagnosis
+from equipoise.clinic import diagnose
+from equipoise.errors import EquipoiseError, RecordError
+from equipoise.logs import read_log
+from equipoise.recipe import Recipe, load, preset_names
+from equipoise.record import Trace
+
+
+def diagnose_path(path: Path, mapping: Sequence[str], as_json: bool, as_markdown: bool) -> str:
+    """Judge a run or log, print it, and return the verdict."""
+    trace = read_log(path, _mapping(mapping))
+    diagnosis = diagnose(trace)
+    if as_json:
+        sys.stdout.write(json.dumps(diagnosis.to_dict(), indent=1) + "\n")
+    elif as_markdown:
+        sys.stdout.write(diagnosis_markdown(diagnosis))
+    else:
+        out = console()
+        _say_mapping(trace)
+        say_diagnosis(out, diagnosis)
+    return diagnosis.verdict
+
+
+def _mapping(pairs: Sequence[str]) -> dict[str, str]:
+    mapping = {}
+    for pair in pairs:
+        theirs, equals, ours = pair.partition("=")
+        if not equals or not theirs or not ours:
+            raise RecordError(f"--map {pair!r}: give THEIRS=OURS, e.g. D_loss=loss/discriminator")
+        mapping[theirs] = ours
+    return mapping
+
+
+def _say_mapping(trace: Trace) -> None:
+    log = trace.facts.get("log")
+    if not isinstance(log, dict):
+        return
+    pairs = ", ".join(f"{theirs} -> {ours}" for theirs, ours in log.get("mapping", {}).items())
+    console().print(f"read as {log.get('format')}: {pairs}", markup=False)
+
+
+def report_path(path: Path, output: Path | None, ledger: Path | None) -> None:
+    """Write the page about a run or log and print where it is."""
+    from equipoise.report import write_report
+
+    trace = read_log(path)
+    recipe = _recipe_of(trace)
+    rows = _rows(ledger)
+    own = [r for r in rows if recipe is not None and r.baseline_hash == recipe.content_hash()]
+    page = write_report(
+        output or (path / "report.html" if path.is_dir() else path.with_suffix(".html")),
+        title=str(trace.header.get("name", path.name)),
+        trace=trace,
+        diagnosis=diagnose(trace),
+        recipe=recipe,
+        trials=own,
+        ledger=rows,
+        preset=preset_of(recipe),
+    )
+    console().print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def _rows(ledger: Path | None) -> list:  # type: ignore[type-arg]
+    if ledger is None:
+        return []
+    from equipoise.trial import Ledger
+
+    if not ledger.is_file():
+        raise RecordError(f"--ledger {ledger}: no such file; run a trial first")
+    with Ledger(ledger) as book:
+        return book.verdicts()
+
+
+def _recipe_of(trace: Trace) -> Recipe | None:
+    fields = trace.header.get("recipe")
+    try:
+        return Recipe(**fields) if fields else None
+    except EquipoiseError:  # written by another version: the page does without
+        return None
+
+
+def preset_of(recipe: Recipe | None) -> Recipe | None:
+    """The preset that a recipe started from, by its name."""
+    return load(recipe.name) if recipe is not None and recipe.name in preset_names() else None

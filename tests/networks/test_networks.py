@@ -1,0 +1,160 @@
+"""One contract for every family of players: shapes, ranges, gradients, sizes, refusals."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from equipoise.game import NORMALIZATIONS, discriminator_loss, generator_loss, objective
+from equipoise.networks import FAMILIES
+
+Z, WIDTH, DEPTH = 5, 8, 2
+SHAPES = {
+    "mlp": [(2,), (1, 8, 8), (3, 16, 16), (1, 32, 32), (1, 4, 6)],
+    "dcgan": [(1, 8, 8), (3, 8, 8), (3, 16, 16), (1, 32, 32)],
+}
+CASES = [(family, shape) for family, shapes in SHAPES.items() for shape in shapes]
+KINDS = [(family, kind) for family in SHAPES for kind in NORMALIZATIONS]
+cases = pytest.mark.parametrize(("family", "shape"), CASES)
+kinds = pytest.mark.parametrize(("family", "kind"), KINDS)
+players_of_dcgan = pytest.mark.parametrize("player", ["generator", "discriminator"])
+
+
+def build(family, shape, kind="none", seed=0):
+    torch.manual_seed(seed)
+    found = FAMILIES[family]
+    generator = found.generator(shape, Z, WIDTH, DEPTH, kind)
+    return generator, found.discriminator(shape, WIDTH, DEPTH, kind)
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_every_family_is_under_contract():
+    assert set(SHAPES) == set(FAMILIES)
+
+
+@cases
+@pytest.mark.parametrize("kind", NORMALIZATIONS)
+def test_shapes(family, shape, kind):
+    generator, discriminator = build(family, shape, kind)
+    samples = generator(torch.randn(3, Z))
+    assert samples.shape == (3, *shape)
+    assert discriminator(samples).shape == (3,)
+    assert generator.z_dim == Z
+
+
+@cases
+def test_images_lie_between_minus_one_and_one_and_points_are_free(family, shape):
+    generator, _ = build(family, shape)
+    with torch.no_grad():
+        samples = generator(torch.randn(16, Z) * 1e4)
+    assert samples.isfinite().all()
+    assert (samples.abs().max() > 0.5).item()
+    assert (samples.abs().max() <= 1).item() == (len(shape) > 1)
+
+
+def cancelled_biases(module):
+    """Biases whose layer is followed by batch normalization, which subtracts them again."""
+    return {
+        id(layer.bias)
+        for layer, following in pairwise(module.layers)
+        if isinstance(following, nn.BatchNorm1d | nn.BatchNorm2d) and hasattr(layer, "bias")
+    }
+
+
+def assert_reached(module):
+    cancelled = cancelled_biases(module)
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        size = parameter.grad.abs().max().item()
+        if id(parameter) in cancelled:
+            assert size < 1e-10, name
+        else:
+            assert size > 1e-10, name
+
+
+@kinds
+def test_gradient_reaches_every_parameter_of_both_players(family, kind):
+    generator, discriminator = (m.double() for m in build(family, (1, 8, 8), kind))
+    real = torch.rand(16, 1, 8, 8, dtype=torch.float64) * 2 - 1
+    fake = generator(torch.randn(16, Z, dtype=torch.float64))
+    loss = objective("non_saturating")
+    discriminator_loss(discriminator, loss, real, fake, joint=False).loss.backward()
+    assert_reached(discriminator)
+    generator_loss(discriminator, loss, fake).loss.backward()
+    assert_reached(generator)
+
+
+@kinds
+def test_normalization_stands_where_it_was_asked_for(family, kind):
+    for player in build(family, (1, 8, 8), kind):
+        modules = list(player.modules())
+        batch = any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in modules)
+        spectral = any(isinstance(m, nn.utils.parametrize.ParametrizationList) for m in modules)
+        assert (batch, spectral) == (kind == "batch", kind == "spectral")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_spectral_discriminator_normalizes_all_its_layers(family):
+    _, discriminator = build(family, (1, 8, 8), "spectral")
+    weighted = [m for m in discriminator.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    assert weighted
+    assert all(nn.utils.parametrize.is_parametrized(m, "weight") for m in weighted)
+
+
+@kinds
+def test_weights_depend_on_the_seed_alone(family, kind):
+    z = torch.randn(4, Z)
+    first, again, other = (build(family, (1, 8, 8), kind, seed) for seed in (5, 5, 6))
+    for one, same, different in zip(first, again, other, strict=True):
+        state, copy = one.state_dict(), same.state_dict()
+        assert all(torch.equal(state[k], copy[k]) for k in state)
+        pairs = zip(one.parameters(), different.parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs)
+    assert torch.equal(first[0](z), again[0](z))
+
+
+@players_of_dcgan
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 8, 16), (3, 16, 8), (1, 4, 4), (2,), (8, 8)])
+def test_dcgan_refuses_sizes_that_it_cannot_make(player, shape):
+    make = getattr(FAMILIES["dcgan"], player)
+    sizes = (Z, WIDTH) if player == "generator" else (WIDTH,)
+    with pytest.raises(ValueError, match="S = 8, 16, 32") as caught:
+        make(shape, *sizes)
+    message = str(caught.value)
+    assert message.startswith(f"shape = {shape}:")
+    assert "data.resolution" in message
+    assert "'mlp'" in message
+    assert "\n" not in message
+
+
+# (family, shape, normalization): parameters by hand, layer by layer; z 3, width 4, depth 2
+COUNTS = {
+    ("mlp", (2,), "none"): (16 + 20 + 10, 12 + 20 + 5),
+    ("mlp", (2,), "batch"): (16 + 8 + 20 + 8 + 10, 12 + 8 + 20 + 8 + 5),
+    ("mlp", (2,), "spectral"): (16 + 20 + 10, 12 + 20 + 5),
+    # generator: dense 3 -> 8 x 16, up 8 -> 4, out 4 -> 1; discriminator: 1 -> 4, 4 -> 8, 128 -> 1
+    ("dcgan", (1, 8, 8), "none"): (512 + 516 + 37, 40 + 520 + 129),
+    ("dcgan", (1, 8, 8), "batch"): (512 + 16 + 516 + 8 + 37, 40 + 520 + 16 + 129),
+    ("dcgan", (1, 8, 8), "spectral"): (512 + 516 + 37, 40 + 520 + 129),
+    # generator: dense 3 -> 16 x 16, 16 -> 8, 8 -> 4, 4 -> 3; discriminator: 3 -> 4, 8, 16, 256 -> 1
+    ("dcgan", (3, 16, 16), "none"): (1024 + 2056 + 516 + 111, 112 + 520 + 2064 + 257),
+}
+
+
+@pytest.mark.parametrize("case", COUNTS, ids=str)
+def test_sizes_are_those_counted_by_hand(case):
+    family, shape, kind = case
+    generator = FAMILIES[family].generator(shape, 3, 4, 2, kind)
+    discriminator = FAMILIES[family].discriminator(shape, 4, 2, kind)
+    assert (count(generator), count(discriminator)) == COUNTS[case]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_unknown_normalization_is_refused(family):
+    with pytest.raises(ValueError, match="unknown normalization 'layer'"):
+        build(family, (1, 8, 8), "layer")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class EquipoiseError(Exception):
-    """Something that the user can mend; its text names the argument, the value, the rule and the way out."""
+    """Something that the user can mend: the text names argument, value, rule and way out."""
 
 
 class RecipeError(EquipoiseError, ValueError):

@@ -24,6 +24,9 @@ RunDir = Annotated[Path | None, typer.Option("--run-dir", help="New directory fo
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="PATH=VALUE, a change of the recipe; repeatable.")
 ]
+ImageFolder = Annotated[
+    str | None, typer.Option("--data", help="Folder of images, for recipes such as `images`.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, to paste.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No live display.")]
@@ -56,7 +59,7 @@ def demo(
     ] = None,
     no_progress: NoProgress = False,
 ) -> None:
-    """A sick GAN on real digits: watched, diagnosed, treated in a trial, reported. About 2 minutes."""
+    """A sick GAN on real digits: watched, diagnosed, treated in a trial, reported; 2 minutes."""
     from equipoise.cli.demo import demonstrate
 
     demonstrate(folder, seeds, workers, live=not no_progress)
@@ -67,9 +70,7 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A preset's name, or a YAML file.")],
     settings: Settings = None,
     run_dir: RunDir = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Folder of images to train on.")
-    ] = None,
+    data: ImageFolder = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run.")] = None,
     kimg: Annotated[
         float | None, typer.Option("--kimg", help="Thousands of reals to show.")
@@ -83,11 +84,10 @@ def train(
     from equipoise.cli.play import resolved, train_recipe
 
     changes: dict[str, Any] = {}
-    if data is not None:
-        changes |= {"data.kind": "folder", "data.path": data}
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"kimg": kimg} if kimg is not None else {}
-    train_recipe(resolved(recipe, changes, settings or []), run_dir, dry_run, live=not no_progress)
+    chosen = resolved(recipe, changes, settings or [], data)
+    train_recipe(chosen, run_dir, dry_run, live=not no_progress)
 
 
 @app.command()
@@ -136,6 +136,7 @@ def trial(
         float, typer.Option(min=0, help="Least improvement worth keeping.")
     ] = 0.0,
     settings: Settings = None,
+    data: ImageFolder = None,
     folder: Annotated[Path, typer.Option("--dir", help="Where the runs go.")] = Path("runs/trials"),
     ledger: LedgerPath = Path("runs/ledger.sqlite"),
     workers: Annotated[
@@ -148,7 +149,7 @@ def trial(
     from equipoise.cli.play import resolved
     from equipoise.cli.trials import run_trial
 
-    baseline = resolved(recipe, {}, settings or [])
+    baseline = resolved(recipe, {}, settings or [], data)
     numbers = range(first_seed, first_seed + seeds)
     live = not no_progress and not as_json
     run_trial(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from equipoise.cli.say import console
 from equipoise.clinic import FAILURES, REMEDIES, RULES
-from equipoise.errors import RecipeError, unknown
+from equipoise.errors import RecipeError, nearest, unknown
 from equipoise.recipe import load, preset_names
 from equipoise.record import SIGNALS, describe
 
@@ -115,11 +115,17 @@ def explain_entry(name: str) -> None:
         out.print(f"Treats: {', '.join(remedy.treats)}. {remedy.caution}", markup=False)
         out.print(remedy.code, markup=False)
     elif (signal := describe(name)) is not None:
-        out.print(f"[bold]{escape(name)}[/] [{signal.unit}]: {escape(signal.meaning)}")
+        out.print(f"[bold]{escape(name)}[/]: {escape(signal.meaning)}")
+        out.print(f"Unit: {signal.unit}.", markup=False)
         out.print(
             f"Measured: {signal.measured} ({signal.tier}). Source: {signal.source}", markup=False
         )
     else:
-        raise RecipeError(
-            unknown("failure, remedy or signal", name, [*FAILURES, *REMEDIES, *SIGNALS])
-        )
+        raise RecipeError(_unexplained(name))
+
+
+def _unexplained(name: str) -> str:
+    guess = nearest(name, [*FAILURES, *REMEDIES, *SIGNALS])
+    hint = f"; did you mean {guess!r}?" if guess else ""
+    lists = "equipoise list failures, list remedies, list signals"
+    return f"unknown failure, remedy or signal {name!r}{hint} (all names: {lists})"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
 from equipoise.cli.judge import preset_of
-from equipoise.cli.play import INTERRUPTED
+from equipoise.cli.play import say_outcome
 from equipoise.cli.progress import LiveProgress
-from equipoise.cli.say import console, edit_text, say_diagnosis, say_trial
+from equipoise.cli.say import console, edit_text, say, say_diagnosis, say_trial
 from equipoise.cli.trials import watch_trial
 from equipoise.errors import RecordError
 from equipoise.recipe import load
 from equipoise.record import Diagnosis, Prescription, TrialRow
+
+if TYPE_CHECKING:
+    from equipoise.trial import Run
 
 PRESET = "digits-sick"
 
@@ -46,12 +50,12 @@ def demonstrate(folder: Path, seeds: int, workers: int | None, live: bool) -> No
 
     _heading(out, 4, "Tell")
     page = _report(folder, run, row)
-    out.print(f"report: {page.resolve()}", markup=False, soft_wrap=True)
+    say(out, f"report: {page.resolve()}")
     out.print(f"done in {time.perf_counter() - began:.0f} s")
 
 
 def _fresh(folder: Path) -> Path:
-    """`folder`, or the first of folder-2, folder-3, ... that does not exist: nothing is overwritten."""
+    """`folder`, or the first of folder-2, folder-3, ... that is free: nothing is overwritten."""
     candidate, number = folder, 1
     while candidate.exists() and any(candidate.iterdir()):
         number += 1
@@ -63,20 +67,12 @@ def _heading(out: Console, number: int, text: str) -> None:
     out.print(f"\n[bold]{number}/4  {escape(text)}[/]")
 
 
-def _train(out, folder, live):  # type: ignore[no-untyped-def]
-    import typer
-
+def _train(out: Console, folder: Path, live: bool) -> Run:
     from equipoise.trial import train
 
     progress = LiveProgress(out, live)
     run = train(load(PRESET), folder / "run", (progress,), on_tick=progress.judge)
-    if run.outcome.interrupted:
-        out.print(
-            f"interrupted and saved; go on with: equipoise resume {run.run_dir}", markup=False
-        )
-        raise typer.Exit(INTERRUPTED)
-    values = "  ".join(f"{name} {value:.4g}" for name, value in run.outcome.metrics.items())
-    out.print(f"{run.outcome.kimg:.1f} kimg in {run.outcome.seconds:.1f} s  {values}", markup=False)
+    say_outcome(out, run)
     return run
 
 
@@ -86,20 +82,28 @@ def _first_edit(diagnosis: Diagnosis) -> Prescription | None:
     return next((r for r in remedies if r.edit), None)
 
 
-def _try(out, folder, run, remedy, seeds, workers, live) -> TrialRow:  # type: ignore[no-untyped-def]
+def _try(
+    out: Console,
+    folder: Path,
+    run: Run,
+    remedy: Prescription,
+    seeds: int,
+    workers: int | None,
+    live: bool,
+) -> TrialRow:
     from equipoise.trial import LEDGER, Arm, Ledger, enter_run, plan
 
-    out.print(f"arm: --set {edit_text(remedy.edit)}", markup=False)
+    say(out, f"arm {remedy.remedy}: {edit_text(remedy.edit)}")
     design = plan(run.recipe, [Arm(remedy.remedy, dict(remedy.edit))], range(seeds))
     with Ledger(folder / LEDGER) as ledger:
         enter_run(ledger, run)  # the run above is the baseline's first seed
         (row,) = watch_trial(out, design, folder / "trial", ledger, workers, live)
     say_trial(out, row)
-    out.print(f"ledger: {folder / LEDGER}", markup=False)
+    say(out, f"ledger: {folder / LEDGER}")
     return row
 
 
-def _report(folder: Path, run, row: TrialRow) -> Path:  # type: ignore[no-untyped-def]
+def _report(folder: Path, run: Run, row: TrialRow) -> Path:
     from equipoise.report import write_report
     from equipoise.trial import LEDGER, Ledger
 

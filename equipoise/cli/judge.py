@@ -7,16 +7,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from equipoise.cli.say import console, diagnosis_markdown, say_diagnosis
+from rich.console import Console
+
+from equipoise.cli.say import console, diagnosis_markdown, say, say_diagnosis, say_next
 from equipoise.clinic import diagnose
 from equipoise.errors import EquipoiseError, RecordError
 from equipoise.logs import read_log
 from equipoise.recipe import Recipe, load, preset_names
-from equipoise.record import Trace
+from equipoise.record import Trace, TrialRow
 
 
 def diagnose_path(path: Path, mapping: Sequence[str], as_json: bool, as_markdown: bool) -> str:
-    """Judge a run or log, print it, and return the verdict."""
+    """Judge a run or log, print it, and return the verdict.
+
+    Raises:
+        RecordError: nothing readable there, or both ways of printing asked for.
+    """
+    if as_json and as_markdown:
+        raise RecordError("--json and --markdown: one answer has one form; give one of the two")
     trace = read_log(path, _mapping(mapping))
     diagnosis = diagnose(trace)
     if as_json:
@@ -25,8 +33,10 @@ def diagnose_path(path: Path, mapping: Sequence[str], as_json: bool, as_markdown
         sys.stdout.write(diagnosis_markdown(diagnosis))
     else:
         out = console()
-        _say_mapping(trace)
+        _say_mapping(out, trace)
         say_diagnosis(out, diagnosis)
+        if (path / "recipe.yaml").is_file():
+            say_next(out, path, diagnosis)
     return diagnosis.verdict
 
 
@@ -40,12 +50,12 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
     return mapping
 
 
-def _say_mapping(trace: Trace) -> None:
+def _say_mapping(out: Console, trace: Trace) -> None:
     log = trace.facts.get("log")
     if not isinstance(log, dict):
         return
     pairs = ", ".join(f"{theirs} -> {ours}" for theirs, ours in log.get("mapping", {}).items())
-    console().print(f"read as {log.get('format')}: {pairs}", markup=False)
+    out.print(f"read as {log.get('format')}: {pairs}", markup=False)
 
 
 def report_path(path: Path, output: Path | None, ledger: Path | None) -> None:
@@ -66,18 +76,18 @@ def report_path(path: Path, output: Path | None, ledger: Path | None) -> None:
         ledger=rows,
         preset=preset_of(recipe),
     )
-    console().print(f"report: {page}", markup=False, soft_wrap=True)
+    say(console(), f"report: {page}")
 
 
-def _rows(ledger: Path | None) -> list:  # type: ignore[type-arg]
+def _rows(ledger: Path | None) -> tuple[TrialRow, ...]:
     if ledger is None:
-        return []
+        return ()
     from equipoise.trial import Ledger
 
     if not ledger.is_file():
         raise RecordError(f"--ledger {ledger}: no such file; run a trial first")
     with Ledger(ledger) as book:
-        return book.verdicts()
+        return tuple(book.verdicts())
 
 
 def _recipe_of(trace: Trace) -> Recipe | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from equipoise.cli.progress import LiveProgress
-from equipoise.cli.say import console, say_diagnosis
+from equipoise.cli.say import console, metrics_text, say, say_diagnosis, say_next
+from equipoise.errors import RecipeError
 from equipoise.recipe import Recipe, dump, load, parse_settings
 
 if TYPE_CHECKING:
@@ -21,29 +24,67 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def resolved(name: str, changes: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
-    """The recipe called `name`, with the command line's changes."""
-    edit = {**changes, **parse_settings(settings)}
+def resolved(
+    name: str, changes: Mapping[str, Any], settings: Sequence[str], data: str | None = None
+) -> Recipe:
+    """The recipe called `name`, with the command line's changes and the folder of images `data`.
+
+    Raises:
+        RecipeError: no such recipe, a wrong change, or images for a recipe with its own data.
+    """
+    _refuse_pictures(name)
     recipe = load(name)
+    edit = {**changes, **parse_settings(settings)}
+    if data is not None:
+        _refuse_own_data(recipe, str(edit.get("data.kind", recipe.data.kind)), data)
+        edit["data.path"] = data
     return recipe.edit(edit) if edit else recipe
+
+
+def _refuse_pictures(name: str) -> None:
+    """Say how to train on a folder that was given in the recipe's place."""
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "recipe.yaml").is_file():
+        raise RecipeError(
+            f"recipe {name!r} is a folder without a recipe.yaml; to train on the images in it:"
+            f" equipoise train images --data {shlex.quote(name)}"
+        )
+
+
+def _refuse_own_data(recipe: Recipe, kind: str, data: str) -> None:
+    if kind != "folder":
+        raise RecipeError(
+            f"--data {data!r}: recipe {recipe.name!r} brings its own data (data.kind = {kind!r});"
+            f" to train on your images: equipoise train images --data {shlex.quote(data)}"
+        )
+
+
+def refuse_absent_images(recipe: Recipe) -> None:
+    """Ask for the folder of images that a recipe wants and does not find."""
+    path = recipe.data.path
+    if path is not None and not Path(path).expanduser().exists():
+        raise RecipeError(
+            f"recipe {recipe.name!r} trains on images of your own: data.path = {path!r} does not"
+            " exist; give their folder with --data FOLDER"
+        )
 
 
 def train_recipe(recipe: Recipe, run_dir: Path | None, dry_run: bool, live: bool) -> None:
     """Play a recipe in a new directory and say how it went; a dry run prints it and stops."""
-    out = console()
-    for warning in recipe.warnings():
-        console(stderr=True).print(f"[yellow]warning:[/] {warning}")
     from equipoise.training import check_names
 
     check_names(recipe)
+    for warning in recipe.warnings():
+        console(stderr=True).print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     if dry_run:
         sys.stdout.write(dump(recipe))
         return
+    refuse_absent_images(recipe)
     from equipoise.trial import train
 
+    out = console()
     folder = run_dir or Path("runs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    out.print(f"run directory: {folder}", markup=False)
-    progress = LiveProgress(out, live)
+    progress = LiveProgress(out, live, folder)
     conclude(out, train(recipe, folder, (progress,), on_tick=progress.judge))
 
 
@@ -57,16 +98,24 @@ def resume_run(run_dir: Path, live: bool) -> None:
 
 
 def conclude(out: Console, run: Run) -> None:
-    """Print the outcome; leave with 130 when a signal ended it."""
+    """Print outcome, judgement and what comes next; leave with 130 when a signal ended it."""
+    say_outcome(out, run)
+    say_diagnosis(out, run.diagnosis)
+    say_next(out, run.run_dir, run.diagnosis)
+
+
+def say_outcome(out: Console, run: Run) -> None:
+    """Print how far a run went and its last metrics.
+
+    Raises:
+        typer.Exit: 130, where a signal ended it.
+    """
     outcome = run.outcome
-    values = "  ".join(f"{name} {value:.4g}" for name, value in outcome.metrics.items())
-    out.print(f"{outcome.kimg:.1f} kimg in {outcome.seconds:.1f} s  {values}", markup=False)
+    metrics = metrics_text(outcome.metrics)
+    say(out, f"{outcome.kimg:.1f} kimg in {outcome.seconds:.1f} s  {metrics}".rstrip())
     if outcome.interrupted:
-        out.print(
-            f"interrupted and saved; go on with: equipoise resume {run.run_dir}", markup=False
-        )
+        folder = shlex.quote(str(run.run_dir))
+        say(out, f"interrupted and saved; go on with: equipoise resume {folder}")
         raise typer.Exit(INTERRUPTED)
     if outcome.reason:
-        out.print(f"stopped: {outcome.reason}", markup=False)
-    say_diagnosis(out, run.diagnosis)
-    out.print(f"report: equipoise report {run.run_dir}", markup=False)
+        say(out, f"stopped: {outcome.reason}")

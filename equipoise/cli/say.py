@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.panel import Panel
+from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from equipoise.record import Diagnosis, Finding, Prescription, TrialRow
+from equipoise.record import Diagnosis, Evidence, Finding, Prescription, TrialRow
 
 COLOURS = {"healthy": "green", "sick": "red", "inconclusive": "yellow"}
 TRIAL_COLOURS = {"keep": "green", "revert": "red", "inconclusive": "yellow"}
+IN_FULL = 3  # remedies told with reason and change; further ones by name
 SHOWN_MISSING = 4
+INDENT = 3
 
 
 def console(stderr: bool = False) -> Console:
@@ -24,90 +28,167 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
+def say(out: Console, line: str) -> None:
+    """Print a line that a reader may copy or search for: as it is, never broken."""
+    out.print(line, markup=False, soft_wrap=True)
+
+
 def edit_text(edit: Mapping[str, Any]) -> str:
-    """An edit as it is typed after --set."""
-    return " ".join(f"{path}={value:g}" if isinstance(value, float) else f"{path}={value}"
-                    for path, value in edit.items())  # fmt: skip
+    """An edit as it is typed: `--set a.b=1 --set c=2`."""
+    return " ".join(f"--set {shlex.quote(f'{path}={_typed(v)}')}" for path, v in edit.items())
 
 
-def say_diagnosis(out: Console, diagnosis: Diagnosis, remedies: int = 3) -> None:
-    """Print verdict, findings with evidence and remedies, notes and what was missing."""
-    colour = COLOURS[diagnosis.verdict]
-    first, last = diagnosis.steps
-    out.print(f"[bold {colour}]{diagnosis.verdict.upper()}[/]  steps {first} to {last}")
+def _typed(value: Any) -> str:
+    """A value as YAML that fits on a command line."""
+    if value is None:
+        return "null"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def metrics_text(metrics: Mapping[str, float]) -> str:
+    """Metrics on one line, without the prefix of their signals."""
+    return "  ".join(f"{name.removeprefix('metric/')} {v:.4g}" for name, v in metrics.items())
+
+
+def say_diagnosis(out: Console, diagnosis: Diagnosis) -> None:
+    """Print verdict, findings with evidence, remedies, notes and what was missing.
+
+    The first finding that has remedies tells them in full. Later findings name what is new, because
+    findings of one run mostly share their cause and their cure.
+    """
+    out.print(f"[bold {COLOURS[diagnosis.verdict]}]{diagnosis.verdict.upper()}[/]  ", end="")
+    out.print(_headline(diagnosis))
+    told: set[str] = set()
     for number, finding in enumerate(diagnosis.findings, 1):
-        out.print(_finding_panel(number, finding, remedies))
+        _say_finding(out, number, finding, told)
     for note in diagnosis.notes:
         out.print(f"[dim]Normal:[/] {escape(note.summary)} {escape(note.reason)}")
-    if diagnosis.verdict != "sick":
-        _say_missing(out, diagnosis.missing)
+    _say_missing(out, diagnosis)
 
 
-def _say_missing(out: Console, missing: Mapping[str, str]) -> None:
-    for name, shows in list(missing.items())[:SHOWN_MISSING]:
-        out.print(f"[dim]Not logged:[/] {escape(name)} would show {escape(shows)}")
+def _headline(diagnosis: Diagnosis) -> str:
+    first, last = diagnosis.steps
+    if diagnosis.verdict == "sick":
+        count = len(diagnosis.findings)
+        return f"{count} finding{'s' if count > 1 else ''} in steps {first} to {last}"
+    if diagnosis.verdict == "healthy":
+        return f"nothing wrong found in steps {first} to {last}"
+    return f"too little was logged to judge steps {first} to {last}"
+
+
+def _say_finding(out: Console, number: int, finding: Finding, told: set[str]) -> None:
+    """Print one finding; `told` holds the remedies that the reader has seen, and grows."""
+    out.print(
+        f"\n[bold red]{number}. {escape(finding.failure)}[/]"
+        f"  since step {finding.since}, confidence {finding.confidence:.0%}"
+    )
+    _say_indented(out, Text(finding.summary))
+    _say_indented(out, _evidence_table(finding.evidence))
+    if told:
+        _say_new_remedies(out, finding.remedies, told)
+    else:
+        _say_remedies(out, finding.remedies)
+    told.update(r.remedy for r in finding.remedies)
+
+
+def _say_indented(out: Console, part: RenderableType, by: int = INDENT) -> None:
+    out.print(Padding(part, (0, 0, 0, by), expand=False))
+
+
+def _evidence_table(evidence: Iterable[Evidence]) -> Table:
+    """Signals and steps stay whole; what was expected wraps."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("evidence", "observed", "expected", "steps"):
+        table.add_column(heading, no_wrap=heading != "expected", overflow="fold")
+    for e in evidence:
+        table.add_row(
+            escape(e.signal),
+            escape(_observed(e)),
+            escape(e.expected),
+            f"{e.window[0]}-{e.window[1]}",
+        )
+    return table
+
+
+def _observed(evidence: Evidence) -> str:
+    """The value; how the window became one number is said where it is not the median."""
+    named = "" if evidence.statistic == "median" else f" ({evidence.statistic})"
+    return f"{evidence.observed:.4g}{named}"
+
+
+def _say_remedies(out: Console, remedies: Sequence[Prescription]) -> None:
+    for rank, remedy in enumerate(remedies[:IN_FULL], 1):
+        out.print()
+        _say_indented(out, _title(f"{rank}.", remedy))
+        _say_change(out, remedy)
+        _say_indented(out, Text(remedy.why), 2 * INDENT)
+        if remedy.caution:
+            _say_indented(out, Text(f"Caution: {remedy.caution}", style="yellow"), 2 * INDENT)
+    more = ", ".join(r.remedy for r in remedies[IN_FULL:])
+    if more:
+        out.print()
+        _say_indented(out, Text(f"Then: {more} (equipoise explain NAME)", style="dim"))
+
+
+def _say_new_remedies(out: Console, remedies: Sequence[Prescription], told: set[str]) -> None:
+    new = [r for r in remedies if r.remedy not in told]
+    if len(new) < len(remedies):
+        also = ", and" if new else ""
+        _say_indented(out, Text(f"Treated by remedies above{also}", style="dim"))
+    for remedy in new:
+        _say_indented(out, _title("-", remedy))
+
+
+def _title(mark: str, remedy: Prescription) -> Table:
+    """Mark, name and title, wrapped beside the mark."""
+    row = Table.grid(padding=(0, 1))
+    row.add_row(mark, Text.assemble((remedy.remedy, "bold"), f": {remedy.title}"))
+    return row
+
+
+def _say_change(out: Console, remedy: Prescription) -> None:
+    """The edit as it is typed, unbroken so that it can be copied; else the change of the code."""
+    if remedy.edit:
+        out.print(Text(" " * 2 * INDENT + edit_text(remedy.edit), style="cyan"), soft_wrap=True)
+    elif remedy.code:
+        code = Syntax(remedy.code, "python", background_color="default", word_wrap=True)
+        _say_indented(out, code, 2 * INDENT)
+
+
+def _say_missing(out: Console, diagnosis: Diagnosis) -> None:
+    """What was not logged: one line beside a verdict, a list where it is why there is none."""
+    missing = diagnosis.missing
+    if diagnosis.verdict == "healthy" and missing:
+        shows = "; ".join(f"{what} ({name})" for name, what in list(missing.items())[:2])
+        out.print(f"[dim]Not judged, because not logged:[/] {escape(shows)}")
+    if diagnosis.verdict != "inconclusive":
+        return
+    for name, what in list(missing.items())[:SHOWN_MISSING]:
+        out.print(f"[dim]Not logged:[/] {escape(name)} would show {escape(what)}")
     if len(missing) > SHOWN_MISSING:
         out.print(
             f"[dim]... and {len(missing) - SHOWN_MISSING} more signals (--json lists them)[/]"
         )
 
 
-def _finding_panel(number: int, finding: Finding, remedies: int) -> Panel:
-    parts: list[RenderableType] = [Text(finding.summary), _evidence_table(finding)]
-    for rank, remedy in enumerate(finding.remedies[:remedies], 1):
-        parts.append(_remedy_lines(rank, remedy))
-    more = len(finding.remedies) - remedies
-    if more > 0:
-        parts.append(Text(f"... and {more} more remedies", style="dim"))
-    title = f"{number}. {finding.failure} (confidence {finding.confidence:.0%}, since step {finding.since})"
-    return Panel(Group(*parts), title=title, title_align="left", border_style="red")
-
-
-def _evidence_table(finding: Finding) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("evidence", "observed", "expected", "steps"):
-        table.add_column(heading, overflow="fold")
-    for e in finding.evidence:
-        observed = f"{e.observed:.4g} ({e.statistic})"
-        table.add_row(e.signal, observed, e.expected, f"{e.window[0]}-{e.window[1]}")
-    return table
-
-
-def _remedy_lines(rank: int, remedy: Prescription) -> RenderableType:
-    lines: list[RenderableType] = [
-        Text(f"\n{rank}. {remedy.title}", style="bold"),
-        Text(remedy.why),
-    ]
-    if remedy.caution:
-        lines.append(Text(remedy.caution, style="yellow"))
-    if remedy.edit:
-        lines.append(Text(f"recipe: --set {edit_text(remedy.edit)}", style="cyan"))
-    elif remedy.code:
-        lines.append(Syntax(remedy.code, "python", background_color="default", word_wrap=True))
-    return Group(*lines)
+def say_next(out: Console, run_dir: Path, diagnosis: Diagnosis) -> None:
+    """Print the commands that come next: prove the first remedy, look at the report."""
+    folder = shlex.quote(str(run_dir))
+    remedies = (r for finding in diagnosis.findings for r in finding.remedies)
+    remedy = next((r for r in remedies if r.edit), None)
+    out.print()
+    if remedy is not None:
+        say(out, f"prove it: equipoise trial {folder} --arm {remedy.remedy}")
+    say(out, f"look:     equipoise report {folder}")
 
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     """A diagnosis to paste into an issue."""
-    lines = [f"**{diagnosis.verdict}** (steps {diagnosis.steps[0]} to {diagnosis.steps[1]})", ""]
+    lines = [f"**{diagnosis.verdict}**: {_headline(diagnosis)}", ""]
+    told: set[str] = set()
     for finding in diagnosis.findings:
-        lines += [
-            f"### {finding.failure}, since step {finding.since} ({finding.confidence:.0%})",
-            "",
-        ]
-        lines += [
-            finding.summary,
-            "",
-            "| signal | observed | expected | steps |",
-            "|---|---|---|---|",
-        ]
-        lines += [
-            f"| `{e.signal}` | {e.observed:.4g} | {e.expected} | {e.window[0]}-{e.window[1]} |"
-            for e in finding.evidence
-        ]
-        lines += (
-            [""] + [_remedy_markdown(rank, r) for rank, r in enumerate(finding.remedies, 1)] + [""]
-        )
+        lines += _finding_markdown(finding, told)
+        told.update(r.remedy for r in finding.remedies)
     lines += [f"- Normal: {note.summary} {note.reason}" for note in diagnosis.notes]
     lines += [
         f"- Not logged: `{name}` would show {what}" for name, what in diagnosis.missing.items()
@@ -115,16 +196,32 @@ def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _remedy_markdown(rank: int, remedy: Prescription) -> str:
-    edit = f" (`--set {edit_text(remedy.edit)}`)" if remedy.edit else ""
-    return f"{rank}. {remedy.title}{edit}. {remedy.why}"
+def _finding_markdown(finding: Finding, told: set[str]) -> Iterator[str]:
+    yield f"### {finding.failure}, since step {finding.since} ({finding.confidence:.0%})"
+    yield from ("", finding.summary, "")
+    yield from ("| signal | observed | expected | steps |", "|---|---|---|---|")
+    for e in finding.evidence:
+        cells = (f"`{e.signal}`", _observed(e), e.expected, f"{e.window[0]}-{e.window[1]}")
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield ""
+    new = [r for r in finding.remedies if r.remedy not in told]
+    for rank, remedy in enumerate(new, 1):
+        yield from _remedy_markdown(rank, remedy)
+    yield ""
+
+
+def _remedy_markdown(rank: int, remedy: Prescription) -> Iterator[str]:
+    edit = f" (`{edit_text(remedy.edit)}`)" if remedy.edit else ""
+    yield f"{rank}. **{remedy.remedy}**: {remedy.title}{edit}. {remedy.why}"
+    if remedy.code and not remedy.edit:
+        yield from ("   ```python", *(f"   {line}" for line in remedy.code.splitlines()), "   ```")
 
 
 def say_trial(out: Console, row: TrialRow) -> None:
     """Print one arm's figures and verdict."""
     table = Table(title=f"{row.metric} ({row.better} is better)", title_justify="left", box=None)
     for heading in ("seed", row.baseline, row.arm, "improvement"):
-        table.add_column(heading, justify="right")
+        table.add_column(escape(heading), justify="right")
     sign = -1 if row.better == "lower" else 1
     for seed, base, arm in zip(row.seeds, row.baseline_values, row.arm_values, strict=True):
         table.add_row(str(seed), f"{base:.4g}", f"{arm:.4g}", f"{sign * (arm - base):+.4g}")
@@ -151,7 +248,7 @@ def say_trials(out: Console, rows: Iterable[TrialRow]) -> None:
             row.created,
             escape(row.baseline),
             escape(row.arm),
-            row.metric,
+            escape(row.metric),
             f"{row.improvement:+.4g}",
             f"{row.p_value:.3g}",
             f"[{colour}]{row.verdict}[/]",

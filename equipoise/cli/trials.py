@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from equipoise.cli.say import console, edit_text, say_trial, say_trials
+from equipoise.cli.play import INTERRUPTED, refuse_absent_images
+from equipoise.cli.say import console, edit_text, say, say_trial, say_trials
 from equipoise.errors import RecordError
 from equipoise.recipe import Recipe
 from equipoise.record import TrialRow
@@ -39,6 +41,7 @@ def run_trial(
     design = plan(baseline, [parse_arm(a, baseline) for a in arms], seeds, metric, minimal_effect)
     for arm in design.arms:
         check_names(baseline.edit(arm.edit))
+    refuse_absent_images(baseline)
     out = console()
     with Ledger(ledger) as book:
         rows = watch_trial(out, design, folder / baseline.name, book, workers, live)
@@ -46,9 +49,9 @@ def run_trial(
         sys.stdout.write(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
         return
     for row in rows:
-        out.print(f"\narm {row.arm}: {edit_text(row.edit)}", markup=False)
+        say(out, f"\narm {row.arm}: {edit_text(row.edit)}")
         say_trial(out, row)
-    out.print(f"ledger: {ledger}", markup=False)
+    say(out, f"ledger: {ledger}")
 
 
 def watch_trial(
@@ -72,9 +75,13 @@ def watch_trial(
             line = f"{result.arm}, seed {result.seed}: {said}"
             bar.update(task, advance=1, line=line)
             if live and not drawn:
-                out.print(line, markup=False)
+                say(out, line)
 
-        return conduct(design, folder, ledger, workers, finished)
+        try:
+            return conduct(design, folder, ledger, workers, finished)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on with what is finished", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def show_ledger(path: Path, limit: int, as_json: bool) -> None:

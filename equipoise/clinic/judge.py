@@ -20,7 +20,7 @@ DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
 
 
 def diagnose(trace: Trace) -> Diagnosis:
-    """Judge a trace: exact rules first, which veto the statistical ones; then notes and what is missing."""
+    """Judge a trace: exact rules first, which veto the others; then notes and what is missing."""
     with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge to any size
         findings = _findings(trace)
         notes = tuple(note for judge in NOTES if (note := judge(trace)) is not None)

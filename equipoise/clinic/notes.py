@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from equipoise.clinic.objective import loss_of_chance, objective
+from equipoise.clinic.objective import objective
 from equipoise.clinic.quality import improving, poor_diversity, poor_reach
 from equipoise.clinic.rules.discriminator_dominance import SURE
+from equipoise.clinic.rules.generator_dominance import loss_of_chance
 from equipoise.clinic.windows import late_median, slope_per_run
 from equipoise.record import Note, Trace
 

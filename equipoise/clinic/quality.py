@@ -20,7 +20,7 @@ IMPROVES = 0.15  # relative gain over the second half of the run that counts as 
 def improving(trace: Trace) -> tuple[str, float] | None:
     """The metric that improves most over the last half of the run, and its relative gain.
 
-    Gain is (late - middle) / |middle| in the metric's better direction; below `IMPROVES` it is None.
+    Gain is (late - middle) / |middle| in the metric's better direction; None below `IMPROVES`.
     """
     gains = [(name, _gain(name, trace.series(name).finite())) for name in trace.signals]
     named = [(name, gain) for name, gain in gains if not math.isnan(gain) and gain >= IMPROVES]

@@ -143,7 +143,7 @@ _REMEDIES = (
         "Update the discriminator less often",
         {"discriminator_dominance": 3},
         "n_critic = max(1, n_critic // 2)",
-        "Each further update without a penalty sharpens the discriminator where it is already right.",
+        "Each update more without a penalty sharpens the discriminator where it is right already.",
         _fewer_discriminator_steps,
         takes_effect="live",
         watch="auc/discriminator",
@@ -168,7 +168,7 @@ _REMEDIES = (
         " discriminator where there is no data.",
         _smoothing,
         watch="logits/real/mean",
-        caution="Defined for cross-entropy alone; meaningless with hinge, Wasserstein, relativistic.",
+        caution="For cross-entropy alone; meaningless with hinge, Wasserstein, relativistic.",
         sources=("arXiv 1606.03498, section 3.4",),
     ),
     Remedy(
@@ -187,8 +187,8 @@ _REMEDIES = (
         {"mode_collapse": 2},
         "loss_D = F.softplus(fake_logits - real_logits).mean()\n"
         "loss_G = F.softplus(real_logits.detach() - fake_logits).mean()",
-        "A separable loss has bad basins where modes are missing; the paired loss has none. It needs"
-        " R1 + R2 beside it.",
+        "A separable loss has bad basins where modes are missing; the paired loss has none. It"
+        " needs R1 + R2 beside it.",
         _relativistic,
         watch="metric/mode_coverage",
         caution="With R1 alone it fails; use R1 and R2.",
@@ -251,7 +251,8 @@ _REMEDIES = (
         {"non_finite": 2},
         "with torch.autocast(device_type, enabled=False):\n"
         "    penalty = gradient.float().flatten(1).square().sum(1)",
-        "Squared gradients overflow half precision at 256, and the derivative of sqrt at 0 is infinite.",
+        "Squared gradients overflow half precision at 256, and the derivative of sqrt at 0 is"
+        " infinite.",
         watch="nonfinite/discriminator",
     ),
     Remedy(
@@ -268,7 +269,8 @@ _REMEDIES = (
         "Give the player back its gradients and its learning rate",
         {"stalled_player": 2},
         "player.requires_grad_(True); print([g['lr'] for g in optimizer.param_groups])",
-        "requires_grad_(False) left over from the other player's step, or a schedule that ends at 0.",
+        "requires_grad_(False) left over from the other player's step, or a schedule that ends"
+        " at 0.",
         watch="update_ratio/<player>",
     ),
 )  # fmt: skip
@@ -290,7 +292,7 @@ def remedy(name: str) -> Remedy:
 def prescribe(failure: str, recipe: Mapping[str, Any] | None = None) -> tuple[Prescription, ...]:
     """Remedies for a failure in order, each with its edit where the recipe is known.
 
-    A remedy whose edit changes nothing in this recipe, or contradicts it, comes after those that act.
+    A remedy whose edit changes nothing in this recipe, or contradicts it, comes after the others.
     """
     played = _parsed(recipe)
     ranked = sorted(

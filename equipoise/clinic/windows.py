@@ -21,7 +21,7 @@ def late(series: Series, share: float = LATE) -> Series:
         return finite
     first, last = finite.steps[0], finite.steps[-1]
     start = min(last - share * (last - first), finite.steps[-min(FEWEST, len(finite))])
-    return finite.since(int(math.ceil(start)))
+    return finite.since(math.ceil(start))
 
 
 def median(series: Series) -> float:
@@ -47,11 +47,14 @@ def window(series: Series) -> tuple[int, int]:
 
 
 def smoothed(series: Series, width: int = FEWEST) -> Series:
-    """Running median of the last `width` finite readings: one odd batch changes nothing."""
+    """Running median of `width` finite readings around each: one odd batch changes nothing.
+
+    Centred, so that a step in the readings stays where it is.
+    """
     finite = series.finite()
     if len(finite) < width:
         return finite
-    padded = np.concatenate([np.repeat(finite.values[0], width - 1), finite.values])
+    padded = np.pad(finite.values, width // 2, mode="reflect")
     medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
     return Series(finite.steps, medians)
 

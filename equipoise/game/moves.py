@@ -49,17 +49,14 @@ def discriminator_loss(
             real and fake statistics separate.
 
     Raises:
-        ValueError: shapes differ, or a penalty is unknown.
+        ValueError: shapes differ, or a penalty is unknown or has a negative weight.
     """
     if real.shape != fake.shape:
         raise ValueError(
-            f"fake has shape {tuple(fake.shape)}, real {tuple(real.shape)}: they must agree; check the"
-            " generator's output size and the batch"
+            f"fake has shape {tuple(fake.shape)}, real {tuple(real.shape)}: they must agree; check"
+            " the generator's output size and the batch"
         )
-    for name in gammas or {}:
-        if name not in PENALTIES:
-            raise ValueError(unknown("penalty", name, PENALTIES))
-    active = {name: gamma for name, gamma in (gammas or {}).items() if gamma > 0}
+    active = _active(gammas or {})
     pair = _scored(discriminator, real, fake, active, joint)
     adversarial = objective.discriminator(pair.real_logits, pair.fake_logits).mean()
     values = {name: PENALTIES[name].value(pair).mean() for name in active}
@@ -73,6 +70,16 @@ def discriminator_loss(
         pair.real_logits.detach(),
         {name: value.detach() for name, value in values.items()},
     )
+
+
+def _active(gammas: Mapping[str, float]) -> dict[str, float]:
+    """The penalties that weigh something."""
+    for name, gamma in gammas.items():
+        if name not in PENALTIES:
+            raise ValueError(unknown("penalty", name, PENALTIES))
+        if not gamma >= 0:
+            raise ValueError(f"gammas[{name!r}] = {gamma!r}: a penalty's weight is at least 0")
+    return {name: gamma for name, gamma in gammas.items() if gamma > 0}
 
 
 def _scored(

@@ -16,7 +16,8 @@ def no_norm(layer: nn.Module, channels: int) -> list[nn.Module]:
 
 
 def batch_norm(layer: nn.Module, channels: int) -> list[nn.Module]:
-    """The layer, then batch normalization: it ties the samples of a batch (Ioffe and Szegedy 2015)."""
+    """The layer, then batch normalization, which ties a batch's samples (Ioffe, Szegedy 2015)."""
+    layer.register_parameter("bias", None)  # the mean takes it away: it would learn rounding noise
     dense = isinstance(layer, nn.Linear)
     return [layer, nn.BatchNorm1d(channels) if dense else nn.BatchNorm2d(channels)]
 

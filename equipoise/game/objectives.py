@@ -60,8 +60,8 @@ def relativistic_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """
     if real is None:
         raise ValueError(
-            "real = None: the relativistic objective scores pairs, so the generator's loss needs the"
-            " real logits too; pass real=D(x)"
+            "real = None: the relativistic objective scores pairs, so the generator's loss needs"
+            " the real logits too; pass real=D(x)"
         )
     return per_sample(softplus(real - fake))
 
@@ -119,16 +119,21 @@ def objective(name: str, label_smoothing: float = 0.0) -> Objective:
     """The objective called `name`, its discriminator's real target moved to 1 - label_smoothing.
 
     Raises:
-        ValueError: no such objective, or smoothing is undefined for it.
+        ValueError: no such objective, smoothing out of [0, 0.5), or undefined for it.
     """
     if name not in OBJECTIVES:
         raise ValueError(unknown("objective", name, OBJECTIVES))
     found = OBJECTIVES[name]
     if label_smoothing == 0:
         return found
+    if not 0 < label_smoothing < 0.5:
+        raise ValueError(
+            f"label_smoothing = {label_smoothing!r}: the real target moves from 1 to 1 - s, with s in"
+            " [0, 0.5); 0.1 is usual"
+        )
     if found.smoothed is None:
         raise ValueError(
-            f"label_smoothing = {label_smoothing:g} is undefined for objective {name!r}, which has no"
-            " label targets; set it to 0"
+            f"label_smoothing = {label_smoothing:g} is undefined for objective {name!r}, which has"
+            " no label targets; set it to 0"
         )
     return replace(found, discriminator=found.smoothed(label_smoothing))

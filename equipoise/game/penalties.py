@@ -1,7 +1,7 @@
 """Penalties on the discriminator, per sample; the caller multiplies by gamma / 2 and averages.
 
-A penalty is a function of a `Pair`: the images and logits of one discriminator update. Input gradients
-are computed once per pair, however many penalties ask for them.
+A penalty is a function of a `Pair`: the images and logits of one discriminator update. Input
+gradients are computed once per pair, however many penalties ask for them.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": adam}
 
 @contextlib.contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """`module` takes no gradients inside: it saves their cost and none can leak into its next update."""
+    """`module` takes no gradients inside: none are paid for, none leak into its next update."""
     live = [p for p in module.parameters() if p.requires_grad]
     for parameter in live:
         parameter.requires_grad_(False)

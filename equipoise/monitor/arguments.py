@@ -135,7 +135,7 @@ def bare_module(module: Any, argument: str = "module") -> nn.Module:
 
 
 def _bare_optimizer(optimizer: Any, argument: str) -> torch.optim.Optimizer:
-    """The optimizer inside the wrappers of Accelerate, Fabric and Lightning, which call its step."""
+    """The optimizer inside wrappers (Accelerate, Fabric, Lightning), which call its step."""
     while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
         optimizer = optimizer.optimizer
     if not isinstance(optimizer, torch.optim.Optimizer):

@@ -16,7 +16,7 @@ FIRST_ROOM = 64  # readings; doubled when full
 
 
 class Column:
-    """One signal's readings in two arrays that double: 16 bytes a reading, views without copying."""
+    """One signal's readings in two arrays that double: 16 bytes each, handed out as views."""
 
     def __init__(self) -> None:
         self._steps = np.empty(FIRST_ROOM, np.int64)

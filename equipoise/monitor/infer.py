@@ -29,7 +29,8 @@ class Guess:
 NO_LOSS = Guess(None, "not told: pass objective= or losses= with the discriminator's loss")
 NO_FIT = Guess(
     None,
-    "not told: the discriminator's loss fits no known objective (a penalty in it?); pass objective=",
+    "not told: the discriminator's loss fits no known objective (a penalty in it?);"
+    " pass objective=",
 )
 
 
@@ -66,7 +67,7 @@ def _near(given: float, value: float) -> bool:
 
 
 class Inference:
-    """Asks reading by reading until `AGREE` in a row told the same, or `TRIES` have told nothing."""
+    """Asks reading by reading until `AGREE` in a row told the same, or `TRIES` told nothing."""
 
     def __init__(self) -> None:
         self.told = Guess(None, NO_LOSS.how)

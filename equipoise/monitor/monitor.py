@@ -192,7 +192,7 @@ class Monitor:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on counting from a former `state_dict`, and with the trace in `run_dir` up to there."""
+        """Go on counting from a former `state_dict`, with the trace in `run_dir` up to there."""
         self._step, self._observed = int(state["step"]), int(state["observed"])
         self._images = int(state["images"])
         for player in self._players:

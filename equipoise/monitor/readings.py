@@ -20,7 +20,7 @@ def flat_logits(logits: Any) -> Tensor:
     """Logits in any of the shapes that discriminators return, as one detached vector.
 
     A tensor of any shape; a list or mapping of such; a (logits, features) tuple, of which the first
-    counts. Several discriminators are concatenated. Of many values an even selection stands for all.
+    counts. Several discriminators are concatenated. Of many, an even selection stands for all.
 
     Raises:
         TypeError: something else.

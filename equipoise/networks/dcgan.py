@@ -1,7 +1,7 @@
 """Convolutional players after DCGAN: strided convolutions, no pooling, no hidden dense layers.
 
-Kernels are divisible by their stride, so that transposed convolutions overlap evenly (no checkerboard
-by construction). Sizes: 4 x 2^k pixels, k >= 1. Radford, Metz and Chintala 2016.
+Kernels are divisible by their stride, so that transposed convolutions overlap evenly (no
+checkerboard by construction). Sizes: 4 x 2^k pixels, k >= 1. Radford, Metz and Chintala 2016.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ class DcganGenerator(nn.Module):
         k = _doublings(shape)
         self.z_dim = z_dim
         channels = width << k
-        first = nn.Linear(z_dim, channels * COARSEST**2)
+        batch = normalization == "batch"
+        first = nn.Linear(z_dim, channels * COARSEST**2, bias=not batch)
         layers: list[nn.Module] = [first, nn.Unflatten(1, (channels, COARSEST, COARSEST))]
-        if normalization == "batch":
+        if batch:
             layers.append(nn.BatchNorm2d(channels))
         layers.append(nn.ReLU())
         for _ in range(k):

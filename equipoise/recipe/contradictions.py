@@ -87,8 +87,8 @@ def _points_are_not_images(recipe: Recipe) -> str | None:
 def _primary_is_measured(recipe: Recipe) -> str | None:
     if recipe.evaluation.primary and not recipe.evaluation.metrics:
         return (
-            f"evaluation.primary = {recipe.evaluation.primary!r} is never measured: evaluation.metrics"
-            " is empty; name the metric family there"
+            f"evaluation.primary = {recipe.evaluation.primary!r} is never measured:"
+            " evaluation.metrics is empty; name the metric family there"
         )
     return None
 

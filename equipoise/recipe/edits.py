@@ -39,7 +39,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The edit by dotted paths that turns nested `old` into `new` (keys only in `old` are left out)."""
+    """The edit by dotted path that turns nested `old` into `new`; keys only in `old` are left."""
     changes: dict[str, Any] = {}
     for key, value in new.items():
         path = f"{prefix}{key}"

@@ -1,7 +1,7 @@
 """What a run is: one frozen, typed, validated recipe.
 
 Every field has its unit. Names of parts (objective, network family, penalty, optimizer, metric) are
-plain strings here; `equipoise.training.build` looks each up in one literal table beside its function.
+plain strings here; `equipoise.training.build` looks each up in the literal table beside its function.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Part(BaseModel):
 
 
 class Schedule(Part):
-    """A factor over the run: value(t) = base x factor(t), t in [0, 1] over `kimg` (None: the budget).
+    """A factor: value(t) = base x factor(t), t in [0, 1] over `kimg` (None: the budget).
 
     linear: start + (end - start) t; cosine: end + (start - end) (1 + cos(pi t)) / 2;
     exponential: start (end / start)^t; constant: start.
@@ -44,7 +44,7 @@ class Schedule(Part):
 
 
 class Augment(Part):
-    """Changes of the reals alone: the generator learns them too (they leak), so all are off by default."""
+    """Changes of the reals alone, off by default: the generator learns them too (they leak)."""
 
     flip: bool = False
     crop: Annotated[int, Field(ge=0, description="pixels of reflected border to crop from")] = 0
@@ -67,7 +67,7 @@ class Data(Part):
 
 
 class Network(Part):
-    """A player's architecture: `width` is units per layer (mlp) or channels at full size (dcgan)."""
+    """A player's architecture; `width`: units per layer (mlp), channels at full size (dcgan)."""
 
     family: str
     width: Count = 64
@@ -145,7 +145,7 @@ class Checkpoint(Part):
 
 
 class Compute(Part):
-    """Where and how precisely it runs. One thread is fastest for small networks, and bitwise repeatable."""
+    """Where and how precisely it runs. One thread is fastest for small networks."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
@@ -232,8 +232,8 @@ class Recipe(Part):
         lines = []
         if self.data.augment.active:
             lines.append(
-                "data.augment changes the reals alone, so the generator learns the changes as if they"
-                " were data (they leak); augment reals and fakes alike inside the discriminator, or"
+                "data.augment changes the reals alone, so the generator learns the changes as if"
+                " they were data (they leak); augment reals and fakes alike inside the discriminator, or"
                 " leave it off"
             )
         return tuple(lines)

@@ -69,7 +69,7 @@ EMPTY = Series(np.zeros(0, np.int64), np.zeros(0, np.float64))
 
 @dataclass(frozen=True)
 class Blob:
-    """A file that the run left: samples or a histogram; `path` is relative to the trace's folder."""
+    """A file that the run left (samples); `path` is relative to the trace's folder."""
 
     step: int
     name: str
@@ -131,7 +131,7 @@ class Trace:
             array = np.asarray(list(values), np.float64)
             if array.shape != step_array.shape:
                 raise ValueError(
-                    f"column {name!r} has {array.size} values, but there are {step_array.size} steps"
+                    f"column {name!r} has {array.size} values for {step_array.size} steps"
                 )
             signals[name] = Series(step_array, array)
         clock = Series(step_array, np.full(step_array.shape, np.nan))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from equipoise.record import TraceWriter, replacing
+from equipoise.record import TraceWriter, write_bytes
 from equipoise.training.game import Game
 
 SAMPLES = "samples"
@@ -61,8 +62,9 @@ def _interpolation(game: Game) -> Tensor:
 def _save(run_dir: Path, trace: TraceWriter, step: int, name: str, samples: Tensor) -> None:
     array = as_stored(samples)
     relative = f"{SAMPLES}/{name.replace('/', '-')}-{step:08d}.npy"
-    with replacing(run_dir / relative) as temporary, open(temporary, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(run_dir / relative, buffer.getvalue())
     trace.blob(step, name, relative)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.data import SOURCES, generator_for, open_source
-from equipoise.errors import RecipeError, unknown
+from equipoise.errors import RecipeError, need, unknown
 from equipoise.game import (
     NORMALIZATIONS,
     OBJECTIVES,
@@ -104,10 +105,8 @@ def build(recipe: Recipe) -> Game:
         channels=data.channels,
         augment=data.augment if data.augment.active else None,
     )
-    try:
+    with _fitting(recipe):
         generator, discriminator = _players(recipe, tuple(source.shape))
-    except ValueError as error:
-        raise RecipeError(f"recipe {recipe.name!r}: {error}") from error
     generator, discriminator = fabric.to_device(generator), fabric.to_device(discriminator)
     average = averaged(generator)
     players = {"generator": generator, "discriminator": discriminator}
@@ -126,7 +125,8 @@ def build(recipe: Recipe) -> Game:
         evaluators=evaluators,
         joint=not couples_batch(discriminator),
     )
-    game.settle(0)
+    with _fitting(recipe):
+        game.settle(0)
     return game
 
 
@@ -153,12 +153,29 @@ def check_names(recipe: Recipe) -> None:
             raise RecipeError(f"recipe {recipe.name!r}: {unknown(path, name, table)}")
 
 
-def _fabric(recipe: Recipe) -> Fabric:
-    from lightning_fabric import Fabric
+@contextlib.contextmanager
+def _fitting(recipe: Recipe) -> Iterator[None]:
+    """What a part refuses is the recipe's fault: say whose."""
+    try:
+        yield
+    except ValueError as error:
+        raise RecipeError(f"recipe {recipe.name!r}: {error}") from error
 
-    torch.set_num_threads(recipe.compute.threads)
+
+def _fabric(recipe: Recipe) -> Fabric:
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise need("lightning-fabric", "train") from error
     compute = recipe.compute
-    return Fabric(accelerator=compute.device, devices=1, precision=compute.precision)
+    torch.set_num_threads(compute.threads)
+    try:
+        return Fabric(accelerator=compute.device, devices=1, precision=compute.precision)
+    except RuntimeError as error:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: compute.device = {compute.device!r} is not available here;"
+            " set it to 'auto' or 'cpu'"
+        ) from error
 
 
 def _players(recipe: Recipe, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:

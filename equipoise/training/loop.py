@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from equipoise.game import decay_of, ema_update
+from equipoise.recipe import Recipe
 from equipoise.record import TraceWriter
 from equipoise.training.checkpoint import Progress, save
 from equipoise.training.evaluation import evaluate, picture
 from equipoise.training.game import Game, seed_layers
-from equipoise.training.observer import CONTINUE, Answer, Continue, Iteration, Observer, Stop
+from equipoise.training.observer import (
+    CONTINUE,
+    Answer,
+    Continue,
+    Iteration,
+    Observer,
+    Rollback,
+    Stop,
+)
 from equipoise.training.step import discriminator_update, generator_update
 
 INTERRUPTED = Stop("interrupted")
@@ -32,11 +41,10 @@ def play(
     it holds anything, the state is saved and the loop ends.
     """
     recipe = game.recipe
-    budget = recipe.iterations
     began = time.perf_counter() - progress.seconds
     answer: Answer = CONTINUE
 
-    while progress.step < budget and isinstance(answer, Continue):
+    while not spent(recipe, progress) and isinstance(answer, Continue):
         before = progress.images
         gammas = game.settle(before)
         seed_layers(game, before)
@@ -64,10 +72,10 @@ def play(
         answer = _ask(observers, iteration)
         if interrupted:
             answer = INTERRUPTED
-        last = progress.step == budget or not isinstance(answer, Continue)
+        done = spent(recipe, progress)
 
         # once in a while: measure and picture
-        if progress.step == budget or _due(before, progress.images, recipe.evaluation.every_kimg):
+        if done or _due(before, progress.images, recipe.evaluation.every_kimg):
             metrics = evaluate(game)
             named = {f"metric/{name}": value for name, value in metrics.items()}
             trace.row(progress.step, iteration.kimg, progress.seconds, named)
@@ -75,11 +83,18 @@ def play(
             for observer in observers:
                 observer.measured(progress.step, named)
 
-        # once in a while: save
-        if last or _due(before, progress.images, recipe.checkpoint.every_kimg):
+        # once in a while: save (never what a rollback leaves: it would push out where it goes)
+        ends = done or isinstance(answer, Stop)
+        due = ends or _due(before, progress.images, recipe.checkpoint.every_kimg)
+        if due and not isinstance(answer, Rollback):
             save(run_dir, game, progress, recipe.checkpoint.keep)
 
     return answer
+
+
+def spent(recipe: Recipe, progress: Progress) -> bool:
+    """Whether the budget of reals has been shown; images count the same whatever is edited."""
+    return progress.images >= max(1, round(recipe.kimg * 1000))
 
 
 def _ask(observers: Sequence[Observer], iteration: Iteration) -> Answer:
@@ -90,7 +105,7 @@ def _ask(observers: Sequence[Observer], iteration: Iteration) -> Answer:
 
 def _due(before: int, now: int, every_kimg: float) -> bool:
     """Whether the count of reals has passed a multiple of `every_kimg`."""
-    every = every_kimg * 1000
+    every = max(1, round(every_kimg * 1000))
     return now // every > before // every
 
 

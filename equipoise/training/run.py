@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
-import shutil
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,16 +16,24 @@ from typing import Any
 import torch
 
 from equipoise._version import __version__
-from equipoise.errors import RecordError
 from equipoise.recipe import Recipe, dump, load
-from equipoise.record import Lock, Trace, TraceWriter, sweep_temporaries, write_text
+from equipoise.record import Trace, TraceWriter, write_text
 from equipoise.training.checkpoint import Progress, forget_after, restore, save
+from equipoise.training.directory import (
+    RECIPE,
+    STARTING,
+    TRACE,
+    beginning,
+    holding,
+    refuse_in_use,
+    refuse_no_run,
+    refuse_occupied,
+)
 from equipoise.training.evaluation import picture_reals
 from equipoise.training.game import PLAYERS, Game, build, parameter_count
-from equipoise.training.loop import INTERRUPTED, play
+from equipoise.training.loop import INTERRUPTED, play, spent
 from equipoise.training.observer import Answer, Observer, Rollback, Stop
 
-RECIPE = "recipe.yaml"
 RESULT = "result.json"
 
 
@@ -56,17 +63,22 @@ class Outcome:
 def start(recipe: Recipe, run_dir: Path, observers: Sequence[Observer] = ()) -> Outcome:
     """Begin a new run in `run_dir`, which must be new or empty, and play it.
 
+    What a start that was killed before its first step left there is taken over.
+
     Raises:
         RecordError: the directory holds something, is in use, or cannot be written.
         RecipeError, DataError: the recipe or its data cannot be used; nothing is left behind.
     """
     run_dir = Path(run_dir)
-    _refuse_occupied(run_dir)
+    refuse_in_use(run_dir)
+    refuse_occupied(run_dir)
     game = build(recipe)
-    with _holding(run_dir):
-        with _all_or_nothing(run_dir):
-            trace = TraceWriter(run_dir / "trace.jsonl")
+    with holding(run_dir) as made:
+        with beginning(run_dir, made):
+            trace = TraceWriter(run_dir / TRACE)
             _introduce(game, trace)
+            for warning in recipe.warnings():
+                trace.event(0, "warning", text=warning)
             picture_reals(game, run_dir, trace)
             write_text(run_dir / RECIPE, dump(recipe))
         with trace:
@@ -80,16 +92,14 @@ def resume(run_dir: Path, observers: Sequence[Observer] = ()) -> Outcome:
         RecordError: no run there, in use, or its checkpoints are all damaged.
     """
     run_dir = Path(run_dir)
-    if not (run_dir / RECIPE).is_file():
-        raise RecordError(f"{run_dir} is not a run directory (no {RECIPE}); start one with train")
-    with _holding(run_dir):
+    refuse_no_run(run_dir)
+    with holding(run_dir):
+        (run_dir / STARTING).unlink(missing_ok=True)
         game = build(load(run_dir / RECIPE))
         progress = restore(run_dir, game)
-        with TraceWriter(run_dir / "trace.jsonl") as trace:
+        with TraceWriter(run_dir / TRACE) as trace:
             trace.resume(progress.step)
-            if progress.step == 0:
-                _introduce(game, trace)
-                picture_reals(game, run_dir, trace)
+            _introduce(game, trace)
             return _played(game, progress, run_dir, trace, observers)
 
 
@@ -102,13 +112,8 @@ def _played(
 ) -> Outcome:
     with _signals() as interrupted:
         while True:
-            for observer in observers:
-                observer.begin(game, progress.step)
-            try:
+            with _watched(game, progress, observers):
                 answer = play(game, progress, run_dir, trace, observers, interrupted)
-            finally:
-                for observer in observers:
-                    observer.end()
             if not isinstance(answer, Rollback):
                 break
             game, progress = _rolled_back(game, answer, run_dir, trace)
@@ -117,22 +122,35 @@ def _played(
     return outcome
 
 
+@contextlib.contextmanager
+def _watched(game: Game, progress: Progress, observers: Sequence[Observer]) -> Iterator[None]:
+    """Every observer that began is told of the end, whatever happens."""
+    with contextlib.ExitStack() as ends:
+        for observer in observers:
+            observer.begin(game, progress.step)
+            ends.callback(observer.end)
+        yield
+
+
 def _rolled_back(
     game: Game, wish: Rollback, run_dir: Path, trace: TraceWriter
 ) -> tuple[Game, Progress]:
-    """The state at a checkpoint before `wish.step`, under the edited recipe from then on."""
-    progress = restore(run_dir, game, until=wish.step)
+    """The newest checkpoint at or before `wish.step`, else the start, under the edited recipe.
+
+    A kill at any moment in here leaves a run that resumes, under the recipe before or after.
+
+    Raises:
+        RecipeError: an edit that the recipe refuses.
+        RecordError: an edit that changes the networks, or no checkpoint can be read.
+    """
     edited = build(game.recipe.edit(wish.edits))
-    for name, module in edited.modules.items():
-        module.load_state_dict(game.modules[name].state_dict())
-    for name, optimizer in edited.optimizers.items():
-        optimizer.load_state_dict(game.optimizers[name].state_dict())
-    edited.settle(progress.images)
+    progress = restore(run_dir, edited, until=wish.step, recipe=game.recipe)
+    forget_after(run_dir, progress.step)
+    save(run_dir, edited, progress, edited.recipe.checkpoint.keep, former=game.recipe)
+    write_text(run_dir / RECIPE, dump(edited.recipe))
     trace.resume(progress.step)
     trace.event(progress.step, "rollback", asked=wish.step, edits=dict(wish.edits))
-    forget_after(run_dir, progress.step)
-    write_text(run_dir / RECIPE, dump(edited.recipe))
-    save(run_dir, edited, progress, edited.recipe.checkpoint.keep)
+    _introduce(edited, trace)
     return edited, progress
 
 
@@ -145,7 +163,7 @@ def _outcome(game: Game, progress: Progress, run_dir: Path, answer: Answer) -> O
         kimg=progress.images / 1000,
         seconds=progress.seconds,
         metrics={name.removeprefix("metric/"): value for name, value in found.items()},
-        finished=progress.step >= game.recipe.iterations,
+        finished=spent(game.recipe, progress),
         interrupted=answer is INTERRUPTED,
         reason=answer.reason if isinstance(answer, Stop) else "",
     )
@@ -159,6 +177,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def _introduce(game: Game, trace: TraceWriter) -> None:
+    """Header and facts; said again after a resume or rollback, since the later ones count."""
     recipe = game.recipe
     trace.header(
         name=recipe.name,
@@ -173,8 +192,6 @@ def _introduce(game: Game, trace: TraceWriter) -> None:
     trace.fact("environment", environment())
     for player in PLAYERS:
         trace.fact(f"parameters/{player}", parameter_count(game.modules[player]))
-    for warning in recipe.warnings():
-        trace.event(0, "warning", text=warning)
 
 
 def environment() -> dict[str, str]:
@@ -188,36 +205,6 @@ def environment() -> dict[str, str]:
     }
 
 
-def _refuse_occupied(run_dir: Path) -> None:
-    if run_dir.exists() and not run_dir.is_dir():
-        raise RecordError(f"run_dir = {str(run_dir)!r} is a file; give a new or empty directory")
-    if run_dir.is_dir():
-        with Lock(run_dir / ".lock") if (run_dir / ".lock").exists() else contextlib.nullcontext():
-            pass
-        if any(p.name != ".lock" for p in run_dir.iterdir()):
-            known = (run_dir / RECIPE).is_file()
-            way = f"go on with: equipoise resume {run_dir}" if known else "give a new directory"
-            raise RecordError(f"run_dir = {str(run_dir)!r} is not empty; {way}")
-
-
-@contextlib.contextmanager
-def _holding(run_dir: Path) -> Iterator[None]:
-    """Exclusive use of the directory, with what killed writers left swept away."""
-    with Lock(run_dir / ".lock"):
-        sweep_temporaries(run_dir)
-        yield
-
-
-@contextlib.contextmanager
-def _all_or_nothing(run_dir: Path) -> Iterator[None]:
-    """Leave no half-made run behind when the block fails."""
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(run_dir, ignore_errors=True)
-        raise
-
-
 @contextlib.contextmanager
 def _signals() -> Iterator[list[bool]]:
     """A list that a first Ctrl-C or SIGTERM makes true; a second one acts at once."""
@@ -226,16 +213,20 @@ def _signals() -> Iterator[list[bool]]:
         yield asked
         return
     kinds = (signal.SIGINT, signal.SIGTERM)
-    former = {kind: signal.getsignal(kind) for kind in kinds}
+    found = {kind: signal.getsignal(kind) or signal.SIG_DFL for kind in kinds}
+    former = {k: handler for k, handler in found.items() if handler is not signal.SIG_IGN}
 
-    def note(kind: int, _frame: FrameType | None) -> None:
+    def note(_kind: int, _frame: FrameType | None) -> None:
         asked.append(True)
-        signal.signal(kind, former[signal.Signals(kind)])
+        give_back()
 
-    for kind in kinds:
+    def give_back() -> None:
+        for kind, handler in former.items():
+            signal.signal(kind, handler)
+
+    for kind in former:  # an ignored signal stays ignored: a shell's background job, nohup
         signal.signal(kind, note)
     try:
         yield asked
     finally:
-        for kind in kinds:
-            signal.signal(kind, former[kind])
+        give_back()

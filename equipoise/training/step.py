@@ -14,7 +14,10 @@ from equipoise.training.game import Game
 def discriminator_update(
     game: Game, images: int, gammas: Mapping[str, float]
 ) -> tuple[Move, Tensor, Tensor]:
-    """Show the next reals and fresh fakes to the discriminator; step it. Returns (move, real, fake)."""
+    """Show the next reals and fresh fakes to the discriminator; step it.
+
+    Returns (move, real, fake).
+    """
     batch = game.recipe.batch
     real = game.source.batch(game.recipe.seed, images, batch).to(game.device)
     with game.fabric.autocast():

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from equipoise._version import __version__
+from equipoise.recipe import Recipe
 from equipoise.record import TrialRow
-from equipoise.trial.design import Arm, Design
+from equipoise.trial.design import BASELINE, Arm, Design
 from equipoise.trial.ledger import Ledger, RunRow
 from equipoise.trial.local import Cell, CellResult, run_cells
 from equipoise.trial.run import Run
 from equipoise.trial.statistics import Decision, decide, holm, sign_flip_p_value
 
-BASELINE = "baseline"
 LEDGER = "ledger.sqlite"
 Values = dict[tuple[str, int], float]
 
@@ -29,9 +29,9 @@ def conduct(
 ) -> tuple[TrialRow, ...]:
     """Run what is not yet in the ledger, compare each arm with the baseline, enter the verdicts.
 
-    A cell (recipe, seed, code version) that the ledger holds is never run again, and a half-done run
-    in `folder` goes on from its checkpoint, so an interrupted trial resumes when called again. Only
-    this process writes the ledger.
+    A cell (recipe, seed, code version) that the ledger holds with a value is never run again, and a
+    half-done run in `folder` goes on from its checkpoint, so an interrupted trial resumes when
+    called again. Only this process writes the ledger.
     """
     values: Values = {}
     failures: dict[str, list[str]] = {}
@@ -63,9 +63,13 @@ def conduct(
 
 
 def enter_run(ledger: Ledger, run: Run) -> None:
-    """Let a run that was played outside a trial count as a finished cell."""
+    """Let a run that was played outside a trial count as a finished cell.
+
+    One that ended early, was rolled back under another recipe or has no finite metrics is none.
+    """
     metrics = run.outcome.metrics
-    if not metrics or not all(math.isfinite(value) for value in metrics.values()):
+    whole = run.outcome.finished and all(e["kind"] != "rollback" for e in run.trace.events)
+    if not whole or not metrics or not all(map(math.isfinite, metrics.values())):
         return
     recipe = run.recipe
     ledger.add_run(
@@ -85,15 +89,13 @@ def enter_run(ledger: Ledger, run: Run) -> None:
 def _cells(design: Design, folder: Path) -> list[Cell]:
     """Seed by seed, so that pairs complete early."""
     arms = (Arm(BASELINE, {}), *design.arms)
-    return [
-        Cell(
-            arm.name,
-            design.baseline.edit({**arm.edit, "seed": seed}),
-            folder / f"{_slug(arm)}-{seed}",
-        )
-        for seed in design.seeds
-        for arm in arms
-    ]
+    return [_cell(design.baseline, arm, seed, folder) for seed in design.seeds for arm in arms]
+
+
+def _cell(baseline: Recipe, arm: Arm, seed: int, folder: Path) -> Cell:
+    """The hash in the folder's name keeps recipes apart that share a name."""
+    recipe = baseline.edit({**arm.edit, "seed": seed})
+    return Cell(arm.name, recipe, folder / f"{_slug(arm)}-{recipe.content_hash()[:8]}-{seed}")
 
 
 def _slug(arm: Arm) -> str:
@@ -136,11 +138,13 @@ def _verdicts(
     adjusted = holm([sign_flip_p_value(differences[arm.name]) for arm in design.arms])
     now = datetime.now(UTC).isoformat(timespec="seconds")
     trial = f"{design.baseline.name}-{now}"
-    return tuple(
-        _row(design, arm, trial, now, decide(differences[arm.name], design.minimal_effect, adjusted=p),
-             values, failures)
+    decisions = {
+        arm.name: decide(differences[arm.name], design.minimal_effect, adjusted=p)
         for arm, p in zip(design.arms, adjusted, strict=True)
-    )  # fmt: skip
+    }
+    return tuple(
+        _row(design, arm, trial, now, decisions[arm.name], values, failures) for arm in design.arms
+    )
 
 
 def _differences(baseline: list[float], arm: list[float]) -> list[float]:
@@ -185,5 +189,5 @@ def _row(
         verdict=decision.verdict,
         reason=decision.reason,
         environment=_environment(),
-        failures=tuple([*failures.get(BASELINE, []), *failures.get(arm.name, [])]),
+        failures=(*failures.get(BASELINE, []), *failures.get(arm.name, [])),
     )

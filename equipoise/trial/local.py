@@ -8,15 +8,17 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 
 from equipoise.errors import EquipoiseError
 from equipoise.recipe import Recipe, load
 
 ATTEMPTS = 2  # a cell whose worker died is tried once more
+Workers = SimpleQueue[ProcessPoolExecutor]
 
 
 @dataclass(frozen=True)
@@ -47,37 +49,41 @@ def run_cells(
 ) -> None:
     """Run every cell, at most `workers` (default: one per core) at a time; `done` gets each result.
 
-    A run that raises is a result with its reason. A worker that dies costs one retry.
+    A run that raises is a result with its reason. A worker that dies costs its cell one retry.
     """
-    waiting = list(cells)
-    for attempt in range(ATTEMPTS):
-        waiting = _round(waiting, done, workers)
-        if not waiting:
-            return
-        if attempt == ATTEMPTS - 1:
-            for cell in waiting:
-                done(CellResult(cell.arm, cell.recipe.seed, reason="its worker process died"))
-
-
-def _round(
-    cells: Sequence[Cell], done: Callable[[CellResult], None], workers: int | None
-) -> list[Cell]:
-    """One pass over `cells`; returns those whose worker died."""
-    lost: list[Cell] = []
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    pool = ProcessPoolExecutor(min(workers or cores(), len(cells)), mp_context=context)
+    lanes = max(1, min(workers or cores(), len(cells)))
+    idle: Workers = SimpleQueue()
+    for _ in range(lanes):
+        idle.put(_worker())
+    threads = ThreadPoolExecutor(lanes)
     try:
-        futures: dict[Future[CellResult], Cell] = {pool.submit(play, cell): cell for cell in cells}
-        for future in as_completed(futures):
-            try:
-                done(future.result())
-            except BrokenProcessPool:
-                lost.append(futures[future])
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
-    return lost
+        for future in as_completed([threads.submit(_tried, cell, idle) for cell in cells]):
+            done(future.result())
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+        while not idle.empty():
+            idle.get().shutdown()
+
+
+def _tried(cell: Cell, idle: Workers) -> CellResult:
+    """The result of a cell on the next idle worker; a dead worker is replaced."""
+    for _ in range(ATTEMPTS):
+        worker = idle.get()
+        try:
+            return worker.submit(play, cell).result()
+        except BrokenProcessPool:
+            worker.shutdown()
+            worker = _worker()
+        finally:
+            idle.put(worker)
+    reason = f"its worker process died {ATTEMPTS} times"
+    return CellResult(cell.arm, cell.recipe.seed, reason=reason)
+
+
+def _worker() -> ProcessPoolExecutor:
+    """A pool of one process, so that the cell that a death concerns is known."""
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    return ProcessPoolExecutor(1, mp_context=context)
 
 
 def cores() -> int:

@@ -55,7 +55,7 @@ def reading_interval(recipe: Recipe) -> int:
 
 
 class Watcher:
-    """The monitor as an observer of our own loop, on a fixed schedule: a function of the step alone."""
+    """The monitor as an observer of our own loop, on a schedule fixed by the step alone."""
 
     def __init__(
         self,

@@ -133,3 +133,11 @@ def test_joint_and_separate_passes_agree_on_any_perceptron(
         found.append((move.loss, move.real_logits, move.fake_logits, dict(move.penalties), slopes))
     for together, apart in zip(*found, strict=True):
         torch.testing.assert_close(together, apart, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("gamma", [-1.0, float("nan")])
+def test_a_weight_below_zero_is_refused(gamma):
+    with pytest.raises(ValueError, match="at least 0"):
+        discriminator_loss(
+            torch.nn.Flatten(), objective("hinge"), torch.zeros(2, 1), torch.zeros(2, 1), {"r1": gamma}
+        )

@@ -205,3 +205,9 @@ def test_smoothing_pulls_back_a_real_logit_beyond_its_target():
     (slope,) = torch.autograd.grad(loss.sum(), (real,))
     assert slope[0] < 0 < slope[2]
     assert slope[1].item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 0.5, 1.0, float("nan")])
+def test_smoothing_out_of_range_is_refused(smoothing):
+    with pytest.raises(ValueError, match=r"label_smoothing = .* \[0, 0.5\)"):
+        objective("non_saturating", smoothing)

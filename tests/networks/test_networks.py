@@ -1,7 +1,5 @@
 """One contract for every family of players: shapes, ranges, gradients, sizes, refusals."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 from torch import nn
@@ -56,25 +54,11 @@ def test_images_lie_between_minus_one_and_one_and_points_are_free(family, shape)
     assert (samples.abs().max() <= 1).item() == (len(shape) > 1)
 
 
-def cancelled_biases(module):
-    """Biases whose layer is followed by batch normalization, which subtracts them again."""
-    return {
-        id(layer.bias)
-        for layer, following in pairwise(module.layers)
-        if isinstance(following, nn.BatchNorm1d | nn.BatchNorm2d) and hasattr(layer, "bias")
-    }
-
-
 def assert_reached(module):
-    cancelled = cancelled_biases(module)
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        size = parameter.grad.abs().max().item()
-        if id(parameter) in cancelled:
-            assert size < 1e-10, name
-        else:
-            assert size > 1e-10, name
+        assert parameter.grad.abs().max().item() > 1e-10, name
 
 
 @kinds
@@ -133,13 +117,14 @@ def test_dcgan_refuses_sizes_that_it_cannot_make(player, shape):
 
 
 # (family, shape, normalization): parameters by hand, layer by layer; z 3, width 4, depth 2
+# Layers before batch normalization have no bias.
 COUNTS = {
     ("mlp", (2,), "none"): (16 + 20 + 10, 12 + 20 + 5),
-    ("mlp", (2,), "batch"): (16 + 8 + 20 + 8 + 10, 12 + 8 + 20 + 8 + 5),
+    ("mlp", (2,), "batch"): (12 + 8 + 16 + 8 + 10, 8 + 8 + 16 + 8 + 5),
     ("mlp", (2,), "spectral"): (16 + 20 + 10, 12 + 20 + 5),
     # generator: dense 3 -> 8 x 16, up 8 -> 4, out 4 -> 1; discriminator: 1 -> 4, 4 -> 8, 128 -> 1
     ("dcgan", (1, 8, 8), "none"): (512 + 516 + 37, 40 + 520 + 129),
-    ("dcgan", (1, 8, 8), "batch"): (512 + 16 + 516 + 8 + 37, 40 + 520 + 16 + 129),
+    ("dcgan", (1, 8, 8), "batch"): (384 + 16 + 512 + 8 + 37, 40 + 512 + 16 + 129),
     ("dcgan", (1, 8, 8), "spectral"): (512 + 516 + 37, 40 + 520 + 129),
     # generator: dense 3 -> 16 x 16, 16 -> 8, 8 -> 4, 4 -> 3; discriminator: 3 -> 4, 8, 16, 256 -> 1
     ("dcgan", (3, 16, 16), "none"): (1024 + 2056 + 516 + 111, 112 + 520 + 2064 + 257),

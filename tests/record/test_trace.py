@@ -228,7 +228,7 @@ def test_from_columns_makes_what_a_file_would_and_refuses_uneven_ones():
     assert "b" not in trace
     assert len(trace.series("b")) == 0
     assert math.isnan(trace.series("b").last)
-    with pytest.raises(ValueError, match="'b' has 1 values, but there are 2 steps"):
+    with pytest.raises(ValueError, match="'b' has 1 values for 2 steps"):
         Trace.from_columns([3, 5], {"b": [1]})
 
 

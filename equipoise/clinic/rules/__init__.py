@@ -1,4 +1,4 @@
-"""One rule per failure: a pure function of the trace. `RULES` is in order of veto: exact ones first."""
+"""One rule per failure: a pure function of the trace. `RULES` is in order of veto."""
 
 from collections.abc import Callable
 

@@ -6,6 +6,7 @@ from equipoise.clinic.quality import improving, poor_diversity, poor_reach
 from equipoise.clinic.windows import (
     FEWEST,
     late_evidence,
+    late_median,
     median,
     onset,
     persistent_share,
@@ -25,10 +26,10 @@ WIDE_GAP = 4.0
 def discriminator_dominance(trace: Trace) -> Finding | None:
     """AUC (or accuracy) at least 0.99 for long, with samples that are poor and do not get better.
 
-    Looks like a healthy lead (large models sit above 98 % accuracy): there quality or diversity still
-    improves, which vetoes this rule. Looks like mode collapse, where the discriminator is not sure.
-    The second signal is one of: fakes less diverse than reals, coverage that is lacking, or a gap of
-    logits that keeps wide while nothing shows that the samples improve.
+    Looks like a healthy lead (large models sit above 98 % accuracy): there quality or diversity
+    still improves, which vetoes this rule. Looks like mode collapse, where the discriminator is not
+    sure. The second signal is one of: fakes less diverse than reals, coverage that is lacking, or a
+    gap of logits that keeps wide while nothing shows that the samples improve.
     """
     sure = _sure(trace)
     if sure is None or persistent_share(trace, sure.window[0]) < LONG:

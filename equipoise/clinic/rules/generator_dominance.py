@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from equipoise.clinic.objective import loss_of_chance
+from equipoise.clinic.objective import objective, scale
 from equipoise.clinic.quality import poor_diversity, poor_reach
 from equipoise.clinic.windows import (
     late_evidence,
@@ -19,14 +21,17 @@ from equipoise.record import Evidence, Finding, Trace
 BLIND = 0.52  # AUC at or below which the discriminator does no better than a coin
 LONG = 0.25
 MOVES = 1e-9  # update ratio above which the discriminator does learn
+# Loss of the discriminator when it cannot tell: the optimum at p = q (Goodfellow et al. 2014,
+# theorem 1; hinge and relativistic likewise, closed forms).
+CHANCE = {"non_saturating": 1.386294, "hinge": 2.0, "relativistic": 0.693147}
 ABOVE = 1.02  # a discriminator's loss above chance by this factor is worse than knowing nothing
 
 
 def generator_dominance(trace: Trace) -> Finding | None:
     """AUC at or below chance for long, a discriminator that moves, and fakes that are poor.
 
-    Looks like equilibrium, where AUC is near 0.5 as well and samples are good: without a signal that
-    says the samples are poor there is no finding. A discriminator that does not move is stalled.
+    Looks like equilibrium, where AUC is near 0.5 as well and samples are good: without a signal
+    that says the samples are poor there is no finding. A discriminator that never moves is stalled.
     """
     series = trace.series("auc/discriminator").finite()
     since = onset(series, np.asarray(series.values <= BLIND))
@@ -43,8 +48,8 @@ def generator_dominance(trace: Trace) -> Finding | None:
     )
     loss = _worse_than_chance(trace)
     summary = (
-        f"The generator has the upper hand: since step {since} the discriminator tells real from fake"
-        f" no better than a coin ({auc.observed:.2f}), although the samples are poor."
+        f"The generator has the upper hand: since step {since} the discriminator tells real from"
+        f" fake no better than a coin ({auc.observed:.2f}), although the samples are poor."
     )
     evidence = (auc, *poor, *([loss] if loss else []))
     return Finding("generator_dominance", 0.9 if loss else 0.75, since, summary, evidence)
@@ -55,3 +60,8 @@ def _worse_than_chance(trace: Trace) -> Evidence | None:
     expected = f"at most {chance:g}, the loss of knowing nothing"
     found = late_evidence(trace, "loss/discriminator", expected)
     return found if found.observed >= ABOVE * chance else None
+
+
+def loss_of_chance(trace: Trace) -> float:
+    """The discriminator's loss when it cannot tell, in the run's own scale; NaN where unknown."""
+    return scale(trace) * CHANCE.get(objective(trace) or "", math.nan)

@@ -20,8 +20,8 @@ def mode_collapse(trace: Trace) -> Finding | None:
     """Fakes of a batch far closer together than its reals, or most of the data never reached.
 
     Two signals are asked for: pair distances, nearest-neighbour distances, coverage or recall; lost
-    modes of a mixture with known density suffice alone. A small discriminator loss is no sign of it,
-    and neither is any loss. Early in training every generator is undiverse: it must last to the end.
+    modes of a mixture with known density suffice alone. A small discriminator loss is no sign of
+    it, and neither is any loss. Early on every generator is undiverse: it must last to the end.
     """
     diversity, reach = poor_diversity(trace), poor_reach(trace)
     near = _near_duplicates(trace)
@@ -81,6 +81,6 @@ def _summary(trace: Trace, first: Evidence, since: int) -> str:
             f" {first.observed:.2f}."
         )
     return (
-        f"The generator makes only a few kinds of samples since step {since}: samples of a batch are"
-        f" {first.observed:.0%} as far apart as real ones."
+        f"The generator makes only a few kinds of samples since step {since}: samples of a batch"
+        f" are {first.observed:.0%} as far apart as real ones."
     )

@@ -7,7 +7,7 @@ import numpy as np
 from equipoise.clinic.windows import window
 from equipoise.record import Evidence, Finding, Trace
 
-# Where to look, in the order in which the trouble travels: a gradient before the loss of the next step.
+# Where to look, in the order in which trouble travels: a gradient before the next step's loss.
 PREFIXES = ("nonfinite/", "gradient_norm/", "loss/", "logits/", "batch/fake/", "parameter_norm/")
 
 
@@ -25,7 +25,7 @@ def non_finite(trace: Trace) -> Finding | None:
         "non_finite",
         0.99,
         step,
-        f"A number stopped being finite: {name} at step {step}. Everything learned after it is lost.",
+        f"A number stopped being finite: {name} at step {step}. What is learned after it is lost.",
         (
             Evidence(
                 name, value, "finite at every step", window(trace.series(name).since(step)), "first"

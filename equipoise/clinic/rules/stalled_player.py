@@ -17,8 +17,8 @@ def stalled_player(trace: Trace) -> Finding | None:
 
     An update that comes seldom is none: the pause must last `STILL` times the longest one before.
     Looks like equilibrium, where updates still move the weights; a schedule that ends at 0 is none,
-    because it is dead in the last reading alone. Before `adversarial_start` a still discriminator is
-    normal.
+    because it is dead in the last reading alone. Before `adversarial_start` a still discriminator
+    is normal.
     """
     for player in _players(trace):
         finding = _never_steps(trace, player) or _moves_nothing(trace, player)
@@ -66,7 +66,8 @@ def _never_steps(trace: Trace, player: str) -> Finding | None:
 
 
 def _moves_nothing(trace: Trace, player: str) -> Finding | None:
-    causes = (("update_ratio", 0.0, "its updates change no weight"),) + (
+    causes = (
+        ("update_ratio", 0.0, "its updates change no weight"),
         ("learning_rate", DEAD_RATE, f"its learning rate is below {DEAD_RATE:g}"),
     )
     for name, limit, words in causes:

@@ -1,0 +1,1 @@
+"""Measurements of Equipoise: run as modules, never imported by the package."""

@@ -1,0 +1,143 @@
+"""Do the shipped presets do what they promise? Five seeds each; figures, marks, and CPU seconds.
+
+    python -m benchmarks.acceptance [PRESET ...] [--seeds 5] [--workers 2] [--folder FOLDER]
+
+Every run is its own process, so its CPU seconds include imports. Finished runs are read back, not
+played again: an interrupted benchmark goes on where it was. Ends with 1 when a mark is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results" / "acceptance.json"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a run of a preset must show."""
+
+    text: str
+    holds: Callable[[Row], bool]
+
+
+MARKS: dict[str, tuple[Mark, ...]] = {
+    "ring": (
+        Mark("8 of 8 modes", lambda r: r["modes"] == 8),
+        Mark("KL < 0.02", lambda r: r["mode_kl"] < 0.02),
+        Mark("CPU <= 60 s", lambda r: r["cpu_seconds"] <= 60),
+        Mark("not sick", lambda r: r["verdict"] != "sick"),
+    ),
+    "grid": (
+        Mark("25 of 25 modes", lambda r: r["modes"] == 25),
+        Mark(">= 20 fair modes", lambda r: r["fair_modes"] >= 20),
+        Mark("KL < 0.08", lambda r: r["mode_kl"] < 0.08),
+        Mark("CPU <= 180 s", lambda r: r["cpu_seconds"] <= 180),
+        Mark("not sick", lambda r: r["verdict"] != "sick"),
+    ),
+    "digits": (Mark("healthy", lambda r: r["verdict"] == "healthy"),),
+    "digits-sick": (
+        Mark("sick", lambda r: r["verdict"] == "sick"),
+        Mark("dominance first", lambda r: r["first"] == "discriminator_dominance"),
+    ),
+}
+
+
+def play(preset: str, seed: int, folder: Path) -> Row:
+    """One run in this process; its figures, verdict and CPU seconds."""
+    from equipoise.recipe import load
+    from equipoise.trial import train
+
+    run_dir = folder / f"{preset}-{seed}"
+    result = folder / f"{preset}-{seed}.json"
+    recipe = load(preset).edit({"seed": seed})
+    if result.is_file():
+        row: Row = json.loads(result.read_text())
+        if row["recipe"] == recipe.content_hash():
+            return row
+    shutil.rmtree(run_dir, ignore_errors=True)
+    run = train(recipe, run_dir)
+    findings = run.diagnosis.findings
+    row = {
+        "preset": preset,
+        "seed": seed,
+        "recipe": recipe.content_hash(),
+        **run.outcome.metrics,
+        "verdict": run.diagnosis.verdict,
+        "first": findings[0].failure if findings else "",
+        "since": findings[0].since if findings else None,
+        "cpu_seconds": time.process_time(),
+        "wall_seconds": run.outcome.seconds,
+        "cost_monitor": run.trace.series("cost/monitor").last,
+    }
+    result.write_text(json.dumps(row))
+    return row
+
+
+def measure(presets: list[str], seeds: int, workers: int, folder: Path) -> list[Row]:
+    """Every preset on every seed, `workers` processes at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+        cells = [(preset, seed) for preset in presets for seed in range(seeds)]
+        jobs = [pool.submit(play, preset, seed, folder) for preset, seed in cells]
+        for job in as_completed(jobs):
+            rows.append(job.result())
+            print(line(rows[-1]), flush=True)
+    return sorted(rows, key=lambda r: (presets.index(r["preset"]), r["seed"]))
+
+
+def missed(row: Row) -> list[str]:
+    """The marks that a run misses."""
+    return [mark.text for mark in MARKS[row["preset"]] if not mark.holds(row)]
+
+
+def line(row: Row) -> str:
+    """A run in one line."""
+    skipped = {"preset", "seed", "recipe", "verdict", "first", "since"}
+    figures = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in skipped)
+    said = f"{row['verdict']} {row['first']}".strip()
+    missing = missed(row)
+    return f"{row['preset']:12} seed {row['seed']}  {figures}  {said}" + (
+        f"  MISSED: {', '.join(missing)}" if missing else ""
+    )
+
+
+def main() -> int:
+    """Parse, measure, print, store."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.acceptance", description=__doc__)
+    parser.add_argument("presets", nargs="*", metavar="PRESET", help=", ".join(MARKS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path("runs/acceptance"))
+    options = parser.parse_args()
+    strangers = set(options.presets) - set(MARKS)
+    if strangers:
+        parser.error(f"no marks for {', '.join(sorted(strangers))} (there are {', '.join(MARKS)})")
+    presets = options.presets or list(MARKS)
+    rows = measure(presets, options.seeds, options.workers, options.folder)
+    failed = [row for row in rows if missed(row)]
+    if not options.presets:
+        RESULTS.parent.mkdir(exist_ok=True)
+        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": platform.machine()}
+        RESULTS.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    print(f"{len(rows) - len(failed)} of {len(rows)} runs reach every mark")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+# ruff: noqa: E501 - one case, one line
+"""One table for all rules: sick, well, too short, and what each is confused with."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+from clinic_scenarios import (
+    BLIND,
+    ONSET,
+    PLANTED,
+    READINGS,
+    STEPS,
+    SURE,
+    UNDIVERSE,
+    cosine,
+    from_onset,
+    planted,
+    rising_until,
+    run,
+    well_columns,
+)
+
+from equipoise.clinic import RULES, diagnose
+from equipoise.clinic.rules import EXACT
+from equipoise.record import Series, Trace
+
+NAN = float("nan")
+INF = float("inf")
+STILL = np.zeros(READINGS)
+IMPROVING = {"metric/frechet_digits_cnn": np.linspace(100, 10, READINGS)}
+
+SICK = [
+    ("discriminator_dominance", "sure-and-undiverse", run(SURE | UNDIVERSE)),
+    ("discriminator_dominance", "sure-with-a-wide-gap", run(SURE)),
+    ("discriminator_dominance", "accuracy-alone", run(SURE, drop=["auc/discriminator"])),
+    ("discriminator_dominance", "from-the-start", run({k: np.full(READINGS, v[-1]) for k, v in SURE.items()})),
+    ("generator_dominance", "blind-and-undiverse", run(BLIND | UNDIVERSE)),
+    ("generator_dominance", "blind-and-far-from-the-data", run(BLIND | {"metric/coverage_pixels": from_onset(0.6, 0.1)})),
+    ("mode_collapse", "undiverse-batches", run(UNDIVERSE)),
+    ("mode_collapse", "undiverse-and-low-recall", run({"diversity/pairwise": UNDIVERSE["diversity/pairwise"], "metric/recall_pixels": from_onset(0.9, 0.05)})),
+    ("mode_collapse", "lost-modes-of-a-known-mixture", run({"metric/mode_coverage": from_onset(1.0, 0.5)})),
+    ("non_finite", "loss", run(planted("loss/discriminator", NAN, until=READINGS))),
+    ("non_finite", "single-nan", run(planted("logits/fake/mean", NAN))),
+    ("non_finite", "infinite-gradient", run(planted("gradient_norm/generator", INF, until=READINGS))),
+    ("non_finite", "flag", run({"nonfinite/generator": from_onset(0.0, 1.0)})),
+    ("stalled_player", "generator-never-stepped-again", run({"updates/generator": rising_until(PLANTED)})),
+    ("stalled_player", "discriminator-frozen", run({"update_ratio/discriminator": from_onset(1e-3, 0.0)})),
+    ("stalled_player", "dead-learning-rate", run({"learning_rate/generator": from_onset(2e-4, 0.0)})),
+    ("stalled_player", "after-the-adversarial-start", run({"update_ratio/discriminator": STILL}, header={"adversarial_start": ONSET})),
+    ("stalled_player", "role-of-a-named-player", run({"update_ratio/image": STILL}, header={"adversarial_start": ONSET, "roles": {"image": "discriminator"}})),
+]  # fmt: skip
+
+WELL = [
+    *[(rule, "balanced", run()) for rule in RULES],
+    ("discriminator_dominance", "ahead-but-quality-improves", run(SURE | IMPROVING)),
+    ("discriminator_dominance", "sure-for-a-while", run({k: np.where(np.arange(READINGS) < 60, v, well_columns()[k]) for k, v in SURE.items()})),
+    ("discriminator_dominance", "sure-only-at-the-end", run({k: from_onset(v[0], v[-1], at=85) for k, v in SURE.items()})),
+    ("discriminator_dominance", "small-loss-alone", run({"loss/discriminator": np.full(READINGS, 0.02)})),
+    ("generator_dominance", "equilibrium", run({"auc/discriminator": np.full(READINGS, 0.5), "loss/discriminator": np.full(READINGS, 1.386)})),
+    ("generator_dominance", "blind-because-it-stands-still", run(BLIND | UNDIVERSE | {"update_ratio/discriminator": STILL})),
+    ("mode_collapse", "early-undiverse-that-recovers", run({k: v[::-1] for k, v in UNDIVERSE.items()})),
+    ("mode_collapse", "one-weak-sign", run({"diversity/pairwise": UNDIVERSE["diversity/pairwise"]})),
+    ("mode_collapse", "all-modes-in-the-end", run({"metric/mode_coverage": from_onset(0.3, 1.0)})),
+    ("non_finite", "metric-that-failed", run({"metric/fid": from_onset(20.0, NAN)})),
+    ("non_finite", "huge-but-finite", run(planted("loss/discriminator", 1e30, until=READINGS))),
+    ("stalled_player", "cosine-that-ends-at-0", run({"learning_rate/generator": cosine(), "learning_rate/discriminator": cosine()})),
+    ("stalled_player", "still-before-the-adversarial-start", run({"updates/discriminator": STILL, "update_ratio/discriminator": STILL}, header={"adversarial_start": int(STEPS[-1]) + 1})),
+    ("stalled_player", "waits-for-the-adversarial-start", run({"updates/discriminator": np.maximum(np.arange(READINGS) - PLANTED, 0) * 10.0, "update_ratio/discriminator": from_onset(0.0, 1e-3)}, header={"adversarial_start": ONSET})),
+    ("stalled_player", "slow-cadence", run({"updates/generator": np.arange(READINGS) // 5})),
+    ("stalled_player", "average", run({"updates/ema": STILL, "update_ratio/ema": STILL})),
+    ("stalled_player", "both-stopped", run({"updates/generator": rising_until(PLANTED), "updates/discriminator": rising_until(PLANTED)})),
+]  # fmt: skip
+
+SHORT = [
+    ("discriminator_dominance", run({k: np.full(READINGS, v[-1]) for k, v in SURE.items()}, count=4)),
+    ("generator_dominance", run({k: np.full(READINGS, v[-1]) for k, v in (BLIND | UNDIVERSE).items()}, count=4)),
+    ("mode_collapse", run({k: np.full(READINGS, v[-1]) for k, v in UNDIVERSE.items()}, count=4)),
+    ("non_finite", run(planted("loss/discriminator", NAN), count=PLANTED)),
+    ("stalled_player", run({"updates/generator": STILL, "update_ratio/generator": STILL}, count=2)),
+]  # fmt: skip
+
+
+def ids(cases):
+    return [f"{case[0]}-{case[1]}" for case in cases]
+
+
+@pytest.mark.parametrize(("rule", "name", "trace"), SICK, ids=ids(SICK))
+def test_the_rule_sees_it_and_when_it_began(rule, name, trace):
+    finding = RULES[rule](trace)
+    assert finding is not None
+    assert finding.failure == rule
+    start = int(STEPS[0]) if name == "from-the-start" else ONSET
+    assert abs(finding.since - start) <= 10, "within one reading of the planted onset"
+    assert 0.5 <= finding.confidence <= 1
+    assert finding.evidence
+    assert str(finding.since) in finding.summary
+
+
+@pytest.mark.parametrize(("rule", "name", "trace"), WELL, ids=ids(WELL))
+def test_the_rule_keeps_quiet(rule, name, trace):
+    assert RULES[rule](trace) is None
+
+
+@pytest.mark.parametrize(("rule", "trace"), SHORT, ids=[case[0] for case in SHORT])
+def test_too_short_says_nothing(rule, trace):
+    assert RULES[rule](trace) is None
+
+
+def test_the_tables_cover_every_rule():
+    for table in (SICK, WELL, SHORT):
+        assert {case[0] for case in table} == set(RULES)
+
+
+STATISTICS = {
+    "median": np.median,
+    "maximum": np.max,
+    "last": lambda values: values[-1],
+    "first": lambda values: values[0],
+}
+
+
+@pytest.mark.parametrize(("rule", "name", "trace"), SICK, ids=ids(SICK))
+def test_every_number_can_be_recomputed_from_the_trace(rule, name, trace):
+    for evidence in RULES[rule](trace).evidence:
+        first, last = evidence.window
+        part = trace.series(evidence.signal).since(first).until(last)
+        values = part.values if evidence.statistic == "first" else part.finite().values
+        assert STATISTICS[evidence.statistic](values) == pytest.approx(
+            evidence.observed, nan_ok=True
+        )
+        assert int(part.steps[0]) == first
+        assert int(part.steps[-1]) == last
+        assert evidence.expected
+
+
+@pytest.mark.parametrize(("rule", "name", "trace"), SICK, ids=ids(SICK))
+def test_rules_are_pure(rule, name, trace):
+    before = copy.deepcopy({k: (s.steps, s.values) for k, s in trace.signals.items()})
+    once, twice = diagnose(trace).to_dict(), diagnose(trace).to_dict()
+    assert json.dumps(once) == json.dumps(twice)
+    for key, (steps, values) in before.items():
+        np.testing.assert_array_equal(trace.series(key).steps, steps)
+        np.testing.assert_array_equal(trace.series(key).values, values)
+
+
+def test_rules_do_not_need_to_write():
+    trace = run(SURE | UNDIVERSE | BLIND | planted("loss/generator", NAN))
+    for series in trace.signals.values():
+        series.steps.flags.writeable = series.values.flags.writeable = False
+    for rule in RULES.values():
+        rule(trace)
+    assert diagnose(trace).verdict == "sick"
+
+
+def test_non_finite_names_the_first_and_most_telling_signal():
+    both = planted("loss/generator", NAN) | planted("gradient_norm/generator", INF)
+    finding = RULES["non_finite"](run(both))
+    assert finding.evidence[0].signal == "gradient_norm/generator"
+    later = planted("loss/generator", NAN) | planted("gradient_norm/generator", INF, PLANTED + 1)
+    assert RULES["non_finite"](run(later)).evidence[0].signal == "loss/generator"
+
+
+def test_stalled_player_names_the_player_and_the_cause():
+    updates = {"updates/generator": rising_until(PLANTED)}
+    assert "generator" in RULES["stalled_player"](run(updates)).summary
+    rate = {"learning_rate/discriminator": from_onset(1e-4, 0.0)}
+    assert "learning rate" in RULES["stalled_player"](run(rate)).summary
+
+
+def test_a_slow_player_that_stops_is_found_after_three_of_its_pauses():
+    slow = np.minimum(np.arange(READINGS) // 5, 10)
+    finding = RULES["stalled_player"](run({"updates/generator": slow}))
+    assert finding.since == STEPS[50]
+
+
+def test_generator_dominance_is_surer_when_the_loss_is_above_chance():
+    blind = {"auc/discriminator": BLIND["auc/discriminator"]} | UNDIVERSE
+    plain = RULES["generator_dominance"](run(blind))
+    above = RULES["generator_dominance"](run(BLIND | UNDIVERSE))
+    assert above.confidence > plain.confidence
+    assert above.evidence[-1].signal == "loss/discriminator"
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_chance_is_taken_from_the_objective_that_the_monitor_told(scale):
+    fact = {"objective": {"name": "non_saturating", "how": "inferred", "scale": scale}}
+    columns = BLIND | UNDIVERSE | {"loss/discriminator": np.full(READINGS, 1.0)}
+    trace = run(columns, header={"objective": None}, facts=fact)
+    signals = [e.signal for e in RULES["generator_dominance"](trace).evidence]
+    assert ("loss/discriminator" in signals) == (scale == 0.5)  # chance is 1.386 x scale
+
+
+def test_exact_findings_veto_the_statistical_ones():
+    columns = SURE | UNDIVERSE | planted("loss/generator", NAN, until=READINGS)
+    assert {f.failure for f in diagnose(run(columns)).findings} == {"non_finite"}
+    columns = SURE | UNDIVERSE | {"updates/generator": rising_until(10)}
+    assert {f.failure for f in diagnose(run(columns)).findings} == {"stalled_player"}
+    assert set(RULES) >= EXACT
+
+
+def test_dominance_is_named_before_the_collapse_that_it_causes():
+    findings = diagnose(run(SURE | UNDIVERSE)).findings
+    assert [f.failure for f in findings] == ["discriminator_dominance", "mode_collapse"]
+
+
+def test_one_noisy_reading_does_not_move_the_onset_far():
+    columns = copy.deepcopy(UNDIVERSE)
+    for column in columns.values():
+        column[70] = 0.95
+    assert RULES["mode_collapse"](run(columns)).since == ONSET
+
+
+def test_signals_may_come_at_steps_of_their_own():
+    trace = run(SURE | UNDIVERSE)
+    sparse = trace.series("diversity/pairwise")
+    signals = dict(trace.signals) | {
+        "diversity/pairwise": Series(sparse.steps[::3], sparse.values[::3])
+    }
+    thin = Trace(trace.header, trace.facts, signals, trace.kimg, trace.seconds)
+    assert RULES["discriminator_dominance"](thin) is not None

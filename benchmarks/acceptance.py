@@ -22,6 +22,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from equipoise.clinic import diagnose
+from equipoise.record import Trace
+from equipoise.trial.local import cores
+
 RESULTS = Path(__file__).parent / "results" / "acceptance.json"
 Row = dict[str, Any]
 
@@ -79,12 +83,20 @@ def play(preset: str, seed: int, folder: Path) -> Row:
         "verdict": run.diagnosis.verdict,
         "first": findings[0].failure if findings else "",
         "since": findings[0].since if findings else None,
+        "alarms": alarms(run.trace),
         "cpu_seconds": time.process_time(),
         "wall_seconds": run.outcome.seconds,
         "cost_monitor": run.trace.series("cost/monitor").last,
     }
     result.write_text(json.dumps(row))
     return row
+
+
+def alarms(trace: Trace) -> float:
+    """Share of the moments (each 5 % of the run, from 20 % on) at which it would be called sick."""
+    moments = [round(trace.last_step * share / 20) for share in range(4, 21)]
+    verdicts = [diagnose(trace.until(step)).verdict for step in moments]
+    return verdicts.count("sick") / len(verdicts)
 
 
 def measure(presets: list[str], seeds: int, workers: int, folder: Path) -> list[Row]:
@@ -99,6 +111,11 @@ def measure(presets: list[str], seeds: int, workers: int, folder: Path) -> list[
             rows.append(job.result())
             print(line(rows[-1]), flush=True)
     return sorted(rows, key=lambda r: (presets.index(r["preset"]), r["seed"]))
+
+
+def hardware() -> str:
+    """Cores and architecture."""
+    return f"{cores()} cores, {platform.machine()}"
 
 
 def missed(row: Row) -> list[str]:
@@ -117,6 +134,47 @@ def line(row: Row) -> str:
     )
 
 
+MIXTURE = ("modes", "fair_modes", "high_quality", "mode_kl")
+DIGITS = ("frechet_digits_cnn", "precision_digits_cnn", "recall_digits_cnn", "coverage_digits_cnn")
+COLUMNS = {
+    "ring": MIXTURE,
+    "grid": MIXTURE,
+    "digits": DIGITS,
+    "digits-sick": (*DIGITS, "since"),
+}
+
+
+def section(stored: dict[str, Any]) -> str:
+    """The presets' table as Markdown."""
+    parts = [
+        "## The presets, five seeds each",
+        f"`python -m benchmarks.acceptance`, {stored['date']}, {stored['machine']}. CPU seconds"
+        " include imports; the machine was shared. *alarms*: share of the run's moments (each 5 %"
+        " of it, from 20 % on) judged sick. *monitor*: its own time over the run's.",
+    ]
+    for preset, columns in COLUMNS.items():
+        rows = [row for row in stored["rows"] if row["preset"] == preset]
+        head = ["seed", *columns, "verdict", "first finding", "alarms", "monitor", "CPU s"]
+        lines = [_cells(head), _cells(["---"] * len(head))]
+        for row in rows:
+            figures = [_figure(row[column]) for column in columns]
+            ends = [row["verdict"], row["first"] or "-", f"{row['alarms']:.0%}"]
+            cost = [f"{row['cost_monitor']:.1%}", f"{row['cpu_seconds']:.0f}"]
+            lines.append(_cells([str(row["seed"]), *figures, *ends, *cost]))
+        marks = ", ".join(mark.text for mark in MARKS[preset])
+        reached = sum(not missed(row) for row in rows)
+        parts += [f"**{preset}** ({marks}: {reached} of {len(rows)})", "\n".join(lines)]
+    return "\n\n".join(parts)
+
+
+def _cells(values: list[str]) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"
+
+
 def main() -> int:
     """Parse, measure, print, store."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.acceptance", description=__doc__)
@@ -133,7 +191,7 @@ def main() -> int:
     failed = [row for row in rows if missed(row)]
     if not options.presets:
         RESULTS.parent.mkdir(exist_ok=True)
-        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": platform.machine()}
+        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": hardware()}
         RESULTS.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     print(f"{len(rows) - len(failed)} of {len(rows)} runs reach every mark")
     return 1 if failed else 0

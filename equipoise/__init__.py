@@ -7,11 +7,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from equipoise._version import __version__
+from equipoise.errors import EquipoiseError, StopTraining, nearest
 
 if TYPE_CHECKING:
     from equipoise.monitor import Monitor
     from equipoise.recipe import Recipe, load
-    from equipoise.record import Diagnosis, Trace
+    from equipoise.record import Diagnosis, Finding, Trace
     from equipoise.trial import Run
 
 _HOMES = {
@@ -22,16 +23,29 @@ _HOMES = {
     "load": "equipoise.recipe",
     "Monitor": "equipoise.monitor",
     "Run": "equipoise.trial",
-    "EquipoiseError": "equipoise.errors",
-    "StopTraining": "equipoise.errors",
 }
 
-__all__ = ["__version__", "diagnose", "train", *_HOMES]
+__all__ = [
+    "Diagnosis",
+    "EquipoiseError",
+    "Finding",
+    "Monitor",
+    "Recipe",
+    "Run",
+    "StopTraining",
+    "Trace",
+    "__version__",
+    "diagnose",
+    "load",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
+        guess = nearest(name, __all__) if not name.startswith("_") else None
+        hint = f"; did you mean {guess!r}?" if guess else ""
+        raise AttributeError(f"module 'equipoise' has no attribute {name!r}{hint}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

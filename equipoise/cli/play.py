@@ -16,7 +16,7 @@ from rich.markup import escape
 from equipoise.cli.progress import LiveProgress
 from equipoise.cli.say import console, metrics_text, say, say_diagnosis, say_next
 from equipoise.errors import RecipeError
-from equipoise.recipe import Recipe, dump, load, parse_settings
+from equipoise.recipe import Recipe, dump, load, parse_settings, preset_names
 
 if TYPE_CHECKING:
     from equipoise.trial import Run
@@ -44,7 +44,7 @@ def resolved(
 def _refuse_pictures(name: str) -> None:
     """Say how to train on a folder that was given in the recipe's place."""
     folder = Path(name)
-    if folder.is_dir() and not (folder / "recipe.yaml").is_file():
+    if name not in preset_names() and folder.is_dir() and not (folder / "recipe.yaml").is_file():
         raise RecipeError(
             f"recipe {name!r} is a folder without a recipe.yaml; to train on the images in it:"
             f" equipoise train images --data {shlex.quote(name)}"

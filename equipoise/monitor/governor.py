@@ -23,6 +23,7 @@ class Governor:
         self.spent = 0.0
         self._reading = 0.0  # spent on the reading under way
         self._costliest = 0.0
+        self._warm = False
         self._reserved = 0.0
         self._began: float | None = None
 
@@ -49,8 +50,9 @@ class Governor:
 
     def settle(self, read: bool) -> None:
         """An iteration is over: a slowly forgotten maximum foretells the next reading's cost."""
-        if read:
+        if read and self._warm:  # the first reading also loads kernels, and foretells nothing
             self._costliest = max(self._reading, 0.9 * self._costliest)
+        self._warm |= read
         self._reading = 0.0
 
     def reads(self, iteration: int) -> bool:

@@ -18,7 +18,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -106,6 +106,17 @@ class Trace:
     def series(self, name: str) -> Series:
         """The signal called `name`; empty when the run has none."""
         return self.signals.get(name, EMPTY)
+
+    def until(self, step: int) -> Trace:
+        """What was known at `step`: rows, files and events up to and including it."""
+        return replace(
+            self,
+            signals={name: series.until(step) for name, series in self.signals.items()},
+            kimg=self.kimg.until(step),
+            seconds=self.seconds.until(step),
+            blobs=tuple(blob for blob in self.blobs if blob.step <= step),
+            events=tuple(event for event in self.events if event["step"] <= step),
+        )
 
     @property
     def last_step(self) -> int:

@@ -74,14 +74,13 @@ def start(recipe: Recipe, run_dir: Path, observers: Sequence[Observer] = ()) -> 
     refuse_occupied(run_dir)
     game = build(recipe)
     with holding(run_dir) as made:
-        with beginning(run_dir, made):
-            trace = TraceWriter(run_dir / TRACE)
+        with beginning(run_dir, made), TraceWriter(run_dir / TRACE) as trace:
             _introduce(game, trace)
             for warning in recipe.warnings():
                 trace.event(0, "warning", text=warning)
             picture_reals(game, run_dir, trace)
             write_text(run_dir / RECIPE, dump(recipe))
-        with trace:
+        with TraceWriter(run_dir / TRACE) as trace:
             return _played(game, Progress(), run_dir, trace, observers)
 
 

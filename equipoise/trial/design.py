@@ -95,7 +95,7 @@ def _check_seeds(seeds: Sequence[int], arms: int) -> None:
     needed = fewest_seeds(arms)
     if len(set(seeds)) != len(seeds) or len(seeds) < needed:
         raise RecipeError(
-            f"seeds = {list(seeds)}: {len(arms)} arm(s) need at least {needed} different seeds:"
+            f"seeds = {list(seeds)}: {arms} arm(s) need at least {needed} different seeds:"
             f" n pairs cannot go below p = 2^-n; give --seeds {needed} or more"
         )
     if len(seeds) > MOST_PAIRS:

@@ -89,7 +89,8 @@ class Watcher:
     def after(self, iteration: Iteration) -> Answer:
         """Show the iteration to the monitor."""
         assert self.monitor is not None
-        penalties = {f"penalty/{name}": value for name, value in iteration.penalties.items()}
+        closes = iteration.step % self.interval == 0  # once a tick: an addition a step would cost
+        penalties = {f"penalty/{n}": v for n, v in iteration.penalties.items() if closes}
         try:
             self.monitor.observe(
                 real=iteration.real,
@@ -102,7 +103,7 @@ class Watcher:
             )
         except StopTraining as wish:
             return Stop(str(wish))
-        if self._on_tick is not None and iteration.step % self.interval == 0:
+        if self._on_tick is not None and closes:
             self._on_tick(self.monitor.trace())
         return CONTINUE
 

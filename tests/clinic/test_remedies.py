@@ -86,6 +86,7 @@ def batch_normalized():
 
 
 def test_no_gradient_penalty_edit_beside_batch_normalization():
+    assert REMEDIES["gradient-penalty"].edit(batch_normalized()) == {}
     given = {p.remedy: p for p in prescribe("mode_collapse", batch_normalized().to_dict())}
     assert given["gradient-penalty"].edit == {}
     assert given["remove-batch-norm"].edit == {"discriminator.normalization": "none"}

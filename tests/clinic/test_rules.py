@@ -63,6 +63,7 @@ WELL = [
     ("mode_collapse", "early-undiverse-that-recovers", run({k: v[::-1] for k, v in UNDIVERSE.items()})),
     ("mode_collapse", "one-weak-sign", run({"diversity/pairwise": UNDIVERSE["diversity/pairwise"]})),
     ("mode_collapse", "all-modes-in-the-end", run({"metric/mode_coverage": from_onset(0.3, 1.0)})),
+    ("mode_collapse", "two-bad-evaluations", run({"metric/mode_coverage": from_onset(1.0, 0.5, at=98)})),
     ("non_finite", "metric-that-failed", run({"metric/fid": from_onset(20.0, NAN)})),
     ("non_finite", "huge-but-finite", run(planted("loss/discriminator", 1e30, until=READINGS))),
     ("stalled_player", "cosine-that-ends-at-0", run({"learning_rate/generator": cosine(), "learning_rate/discriminator": cosine()})),

@@ -139,5 +139,9 @@ def test_joint_and_separate_passes_agree_on_any_perceptron(
 def test_a_weight_below_zero_is_refused(gamma):
     with pytest.raises(ValueError, match="at least 0"):
         discriminator_loss(
-            torch.nn.Flatten(), objective("hinge"), torch.zeros(2, 1), torch.zeros(2, 1), {"r1": gamma}
+            torch.nn.Flatten(),
+            objective("hinge"),
+            torch.zeros(2, 1),
+            torch.zeros(2, 1),
+            {"r1": gamma},
         )

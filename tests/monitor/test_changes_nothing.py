@@ -95,6 +95,23 @@ def test_the_probe_reads_held_out_reals_in_evaluation_mode():
     assert read == pytest.approx(float(expected), rel=1e-5)
 
 
+class Noise(torch.nn.Module):
+    """Instance noise that does not care about the mode."""
+
+    def forward(self, x):
+        return x + torch.randn_like(x)
+
+
+def test_a_probe_that_draws_random_numbers_gives_them_back():
+    generator, discriminator = plain_players()
+    noisy = torch.nn.Sequential(Noise(), discriminator)
+    monitor = Monitor(generator, noisy, held_out=ring(8), schedule="fixed", tick=1)
+    before = torch.get_rng_state()
+    monitor.observe()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(monitor.trace().series("logits/held_out/mean")) == 1
+
+
 def test_nothing_passed_is_kept_alive():
     import gc
     import weakref

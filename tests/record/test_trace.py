@@ -239,3 +239,16 @@ def test_series_are_cut_by_step_and_by_finiteness(values, step):
     assert all(s >= step for s in series.since(step).steps)
     assert np.isfinite(series.finite().values).all()
     assert len(series.finite()) == sum(map(math.isfinite, values))
+
+
+def test_a_trace_until_a_step_holds_what_was_known_then(tmp_path):
+    with TraceWriter(tmp_path) as writer:
+        for step in (1, 2, 3):
+            writer.row(step, step / 10, step, {"a": step})
+            writer.blob(step, "samples/fixed", f"{step}.npy")
+            writer.event(step, "warning")
+    known = Trace.read(tmp_path).until(2)
+    assert known.last_step == 2
+    assert known.series("a").values.tolist() == [1, 2]
+    assert [blob.step for blob in known.blobs] == [1, 2]
+    assert [event["step"] for event in known.events] == [1, 2]

@@ -14,7 +14,7 @@ from equipoise.training import Rollback, Stop, resume, start
 
 
 def passes(every_images: int, images: int, steps: int) -> list[int]:
-    """Steps at which a count that grows by `images` passes a multiple, found one image at a time."""
+    """Steps at which a count that grows by `images` passes a multiple, one image at a time."""
     return [
         step
         for step in range(1, steps + 1)
@@ -47,7 +47,13 @@ def test_an_iteration_tells_what_was_played(tmp_path):
 
 @pytest.mark.parametrize(
     ("kimg", "batch", "updates", "steps"),
-    [(0.5, 16, 1, 32), (0.512, 16, 1, 32), (0.513, 16, 1, 33), (0.5, 16, 3, 11), (0.0001, 16, 1, 1)],
+    [
+        (0.5, 16, 1, 32),
+        (0.512, 16, 1, 32),
+        (0.513, 16, 1, 33),
+        (0.5, 16, 3, 11),
+        (0.0001, 16, 1, 1),
+    ],
 )
 def test_the_budget_is_spent_to_the_last_whole_iteration(kimg, batch, updates, steps, tmp_path):
     recipe = small(kimg=kimg, balance__discriminator_steps=updates, batch=batch)

@@ -16,7 +16,7 @@ from equipoise.clinic.windows import (
 from equipoise.record import Evidence, Finding, Trace
 
 # AUC of a discriminator that leads and yet teaches: 0.6 to 0.95 late on ring, grid and digits with
-# R1 + R2 (benchmarks/healthy.py). At 0.99 one pair in a hundred is still confused.
+# R1 + R2 (benchmarks/RESULTS.md). At 0.99 one pair in a hundred is still confused.
 SURE = 0.99
 LONG = 0.25  # share of the run that it must last
 # Gap over spread: two normal distributions 4 spreads apart overlap in 2 % of the pairs' midpoints.

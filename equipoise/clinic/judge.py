@@ -62,6 +62,7 @@ def _missing(trace: Trace) -> dict[str, str]:
     missing = {}
     for name, signal in SIGNALS.items():
         stem = name.removesuffix("<player>")
+        stem = "metric/" if name == "metric/fid" else stem  # any measure of quality serves
         present = any(n.startswith(stem) if stem != name else n == name for n in trace.signals)
         if signal.would_show and not present:
             missing[name] = signal.would_show

@@ -7,8 +7,8 @@ import math
 from equipoise.clinic.windows import FEWEST, late_evidence, median, window
 from equipoise.record import Evidence, Series, Trace, describe
 
-# Diversity ratio of a batch. Late medians of healthy runs: 0.95 and more on ring, grid and digits; of
-# digits-sick: below 0.6 (benchmarks/RESULTS.md).
+# Diversity ratio of a batch. Late medians of healthy runs: 0.95 and more on ring, grid and digits;
+# of digits-sick: below 0.6 (benchmarks/RESULTS.md).
 POOR_DIVERSITY = 0.6
 # Share of reals that the fakes reach. Healthy late values on digits: coverage above 0.6, recall
 # above 0.9 (benchmarks/RESULTS.md); 1 of 5 clusters kept gives 0.19 (closed form).
@@ -48,7 +48,7 @@ def poor_diversity(trace: Trace) -> Evidence | None:
 
 
 def poor_reach(trace: Trace) -> Evidence | None:
-    """A metric of coverage that says, evaluation after evaluation, that most of the data is missing.
+    """A metric of coverage that says, evaluation after evaluation, that most data is missing.
 
     On a mixture of known density every mode counts: there it is anything below all modes.
     """

@@ -109,6 +109,8 @@ class Columns:
                 f"the mapping names {lost[0]!r}, which {path} does not hold{hint}"
                 f" (found: {self._found()})"
             )
+        if not self._cells and not self._unmapped:
+            raise RecordError(f"no names with numbers in {path}; give a log of a training run")
         if not self._cells:
             raise RecordError(
                 f"no numbers with names that we know in {path}: found names {self._found()};"

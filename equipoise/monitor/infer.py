@@ -11,9 +11,7 @@ from equipoise.game import OBJECTIVES
 
 CLOSE = 0.005  # relative; the loop's own rounding in bfloat16 stays under it
 SCALES = (1.0, 0.5)  # the halved convention is tried too
-AGREE = (
-    3  # readings in a row that must tell the same: a penalty can hit another objective by chance
-)
+AGREE = 3  # readings in a row that must tell the same: a penalty can hit another by chance
 TRIES = 30  # readings after which the question rests; each try waits for the device once
 
 

@@ -52,7 +52,8 @@ def _smoothing_undefined(recipe: Recipe) -> str | None:
     reason = SMOOTHING_UNDEFINED.get(objective.name, "it has no label targets")
     return (
         f"objective.label_smoothing = {objective.label_smoothing:g} is undefined for objective"
-        f" {objective.name!r} ({reason}); set label_smoothing to 0 or use 'non_saturating'"
+        f" {objective.name!r} ({reason}); set objective.label_smoothing to 0,"
+        " or objective.name to 'non_saturating'"
     )
 
 

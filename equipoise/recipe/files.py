@@ -60,7 +60,9 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         try:
             changes[path.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting!r}: {value!r} is not a YAML value") from error
+            raise RecipeError(
+                f"--set {setting!r}: {value!r} is not a YAML value; put it in quotes to set a text"
+            ) from error
     return changes
 
 

@@ -27,6 +27,7 @@ from equipoise.game import (
 from equipoise.metrics import FAMILIES as METRICS
 from equipoise.networks import FAMILIES as NETWORKS
 from equipoise.recipe import Optimizer, Recipe, Schedule
+from equipoise.record import SIGNALS
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -148,6 +149,9 @@ def check_names(recipe: Recipe) -> None:
     ]
     named += [("penalties", name, PENALTIES) for name in recipe.penalties]
     named += [("evaluation.metrics", name, METRICS) for name in recipe.evaluation.metrics]
+    if recipe.evaluation.primary is not None:
+        measured = [n.removeprefix("metric/") for n in SIGNALS if n.startswith("metric/")]
+        named.append(("evaluation.primary", recipe.evaluation.primary, dict.fromkeys(measured)))
     for path, name, table in named:
         if name not in table:
             raise RecipeError(f"recipe {recipe.name!r}: {unknown(path, name, table)}")

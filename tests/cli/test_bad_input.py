@@ -106,7 +106,7 @@ REFUSED = {
     "unknown arm": ("trial ring --arm spectral", "'spectral'", "'spectral-norm'", "PATH=VALUE"),
     "unknown arm's penalty": ("trial ring --arm r9=3", "'r9'", "choices: r1, r2"),
     "unknown primary metric": ("trial ring --arm r1=10 --metric nice", "'nice'", "mode_kl"),
-    "trial without images": ("trial images --arm r1=3", "data.path = 'images'", "--data FOLDER"),
+    "trial without images": ("trial images --arm r1=9", "data.path = 'images'", "--data FOLDER"),
     "no ledger": ("ledger nowhere", "nowhere", "equipoise trial"),
     "ledger is no database": ("ledger file", "file", "not a ledger", "another path"),
     "trial into no database": ("trial ring --arm kimg=1 --ledger file", "file", "not a ledger"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from training_scenario import BATCH, Witness, checkpoints, halt, metrics, same, small, weights
 
-from equipoise.training import build, resume, start
+from equipoise.training import build, generate, resume, start
 
 SPECTRAL = {
     "discriminator__normalization": "spectral",
@@ -123,18 +123,32 @@ def test_fakes_depend_on_the_position_not_on_what_was_drawn_before(tmp_path):
     assert not torch.equal(first, game.z("z/generator/0", 160, BATCH))
 
 
-def test_the_average_is_the_textbook_recursion(tmp_path):
-    recipe = small(ema__half_life_kimg=0.064)  # 4 iterations
+def test_the_average_is_the_textbook_recursion_and_its_statistics_the_generators(tmp_path):
+    recipe = small("digits", ema__half_life_kimg=0.064)  # 4 iterations
     beta = 0.5**0.25
-    expected = {k: v.clone() for k, v in build(recipe).generator.state_dict().items()}
+    expected = {k: v.detach().clone() for k, v in build(recipe).generator.named_parameters()}
 
     class Follower(Witness):
         def after(self, iteration):
-            for name, value in self.game.generator.state_dict().items():
-                expected[name] = beta * expected[name] + (1 - beta) * value
+            for name, value in self.game.generator.named_parameters():
+                expected[name] = beta * expected[name] + (1 - beta) * value.detach()
             return super().after(iteration)
 
     start(recipe, tmp_path / "run", (Follower(),))
     saved = weights(tmp_path / "run")
     for name, value in expected.items():
         torch.testing.assert_close(saved[f"average/{name}"], value)
+    statistics = [name for name in saved if name.startswith("average/") and "running" in name]
+    assert statistics
+    for name in statistics:
+        assert torch.equal(saved[name], saved[name.replace("average", "generator")])
+
+
+def test_a_sample_depends_on_its_own_z_alone():
+    """Batch normalization in evaluation mode, and nothing of the average moves."""
+    game = build(small("digits"))
+    z = game.z("z/fixed", 0, 5)
+    before = {name: value.clone() for name, value in game.average.state_dict().items()}
+    together, alone = generate(game, z), torch.cat([generate(game, one) for one in z.split(1)])
+    torch.testing.assert_close(together, alone)
+    assert same(before, game.average.state_dict())

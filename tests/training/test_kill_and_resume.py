@@ -54,8 +54,8 @@ def test_killed_anywhere_and_resumed_ends_bitwise_as_never_killed(preset, tmp_pa
     code, said = equipoise(*train_arguments(recipe, tmp_path, tmp_path / "whole"))
     lasted = time.monotonic() - began
     assert code == 0, said
-    rng, landed, tries = random.Random(preset), {}, 0
-    while sum(landed.values()) < KILLS[preset]:
+    rng, landed, kills, tries = random.Random(preset), {}, 0, 0
+    while kills < KILLS[preset]:
         tries += 1
         assert tries <= 2 * KILLS[preset], f"only {landed} of {tries} kills came in time"
         run_dir = tmp_path / f"killed-{tries}"
@@ -64,8 +64,10 @@ def test_killed_anywhere_and_resumed_ends_bitwise_as_never_killed(preset, tmp_pa
         time.sleep(lasted * share)
         if command.kill() != -signal.SIGKILL:
             continue  # it had ended by itself
-        come = finish(recipe, tmp_path, run_dir)
-        landed[come] = landed.get(come, 0) + 1
+        writing = bool(list(run_dir.rglob("*.tmp")))
+        for place in [finish(recipe, tmp_path, run_dir), *["in a write"] * writing]:
+            landed[place] = landed.get(place, 0) + 1
+        kills += 1
         check_equal(tmp_path / "whole", run_dir)
     assert landed["later"] >= KILLS[preset] // 3
     print(preset, landed)
@@ -234,3 +236,30 @@ def test_of_two_starts_in_one_place_one_plays(tmp_path):
     assert sorted(code for code, _ in ends) == [0, 2], ends
     start(recipe, tmp_path / "whole")
     check_equal(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_place_that_was_taken_while_the_run_was_built_is_refused(tmp_path, monkeypatch):
+    import equipoise.training.run as module
+
+    run_dir, real = tmp_path / "run", module.build
+
+    def build_late(recipe):
+        monkeypatch.undo()
+        start(small(seed=1), run_dir)  # another process was faster, and has ended
+        return real(recipe)
+
+    monkeypatch.setattr(module, "build", build_late)
+    with pytest.raises(RecordError, match="holds a run; go on with"):
+        start(small(), run_dir)
+    start(small(seed=1), tmp_path / "whole")
+    check_equal(tmp_path / "whole", run_dir)
+
+
+def test_what_killed_writers_left_is_swept_away(tmp_path):
+    run_dir = tmp_path / "run"
+    start(small(), run_dir, (halt(7),))
+    for name in (".result.json.7.tmp", "checkpoints/.step-00000010.safetensors.7.tmp"):
+        (run_dir / name).write_bytes(b"torn")
+    (run_dir / ".starting").touch()
+    resume(run_dir)
+    check_files(run_dir)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from equipoise.clinic.quality import POOR_DIVERSITY, poor_diversity, poor_reach
-from equipoise.clinic.windows import late_evidence, late_median, onset, persistent_share
+from equipoise.clinic.quality import EVALUATIONS, POOR_DIVERSITY, poor_diversity, poor_reach
+from equipoise.clinic.windows import (
+    late_evidence,
+    late_median,
+    median,
+    onset,
+    persistent_share,
+    window,
+)
 from equipoise.record import Evidence, Finding, Series, Trace
 
 LONG = 0.15
@@ -26,8 +33,8 @@ def mode_collapse(trace: Trace) -> Finding | None:
     diversity, reach = poor_diversity(trace), poor_reach(trace)
     near = _near_duplicates(trace)
     exact = reach is not None and reach.signal == "metric/mode_coverage"
-    narrow = _precise_but_narrow(trace)
-    evidence = tuple(e for e in (diversity, near, reach, narrow) if e is not None)
+    found = (diversity, near, reach, *_precise_but_narrow(trace))
+    evidence = tuple({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]
     if len(evidence) < 2 and not exact:
         return None
     since = _since(trace, evidence[0])
@@ -47,16 +54,28 @@ def _near_duplicates(trace: Trace) -> Evidence | None:
     return found if found.observed < DUPLICATES else None
 
 
-def _precise_but_narrow(trace: Trace) -> Evidence | None:
-    """Good samples of few kinds: precision well above a recall that is low."""
+def _precise_but_narrow(trace: Trace) -> tuple[Evidence, ...]:
+    """Good samples of few kinds, evaluation after evaluation: high precision beside low recall."""
     for name in sorted(n for n in trace.signals if n.startswith("metric/recall")):
-        recall = trace.series(name).finite()
-        precision = trace.series(name.replace("recall", "precision")).finite()
-        if len(recall) and recall.last < NARROW <= PRECISE <= precision.last:
-            span = (int(recall.steps[-1]), int(recall.steps[-1]))
-            expected = f"at least {NARROW:g} where precision is {precision.last:.2f}"
-            return Evidence(name, recall.last, expected, span, "last evaluation")
-    return None
+        recall = _tail(trace, name)
+        precision = _tail(trace, name.replace("recall", "precision"))
+        enough = min(len(recall), len(precision)) == EVALUATIONS
+        if enough and recall.values.max() < NARROW and precision.values.min() >= PRECISE:
+            return (
+                Evidence(name, median(recall), f"at least {NARROW:g}", window(recall)),
+                Evidence(
+                    name.replace("recall", "precision"),
+                    median(precision),
+                    "not far above recall",
+                    window(precision),
+                ),
+            )
+    return ()
+
+
+def _tail(trace: Trace, name: str) -> Series:
+    finite = trace.series(name).finite()
+    return Series(finite.steps[-EVALUATIONS:], finite.values[-EVALUATIONS:])
 
 
 def _since(trace: Trace, first: Evidence) -> int | None:

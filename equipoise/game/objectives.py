@@ -128,8 +128,8 @@ def objective(name: str, label_smoothing: float = 0.0) -> Objective:
         return found
     if not 0 < label_smoothing < 0.5:
         raise ValueError(
-            f"label_smoothing = {label_smoothing!r}: the real target moves from 1 to 1 - s, with s in"
-            " [0, 0.5); 0.1 is usual"
+            f"label_smoothing = {label_smoothing!r}: the real target moves from 1 to 1 - s, with s"
+            " in [0, 0.5); 0.1 is usual"
         )
     if found.smoothed is None:
         raise ValueError(

@@ -58,7 +58,7 @@ class Governor:
     def reads(self, iteration: int) -> bool:
         """Whether iteration number `iteration` (from 0) is to be read."""
         if self.schedule == "fixed":
-            return iteration % self.stride == 0
+            return (iteration + 1) % self.stride == 0  # with the tick that it closes
         return iteration < GRACE or self._fits(self._costliest + self._reserved)
 
     def affords(self, seconds: float) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from equipoise.clinic import diagnose
-from equipoise.errors import StopTraining
+from equipoise.errors import EquipoiseError, StopTraining
 from equipoise.game import OBJECTIVES
 from equipoise.monitor.arguments import Modules, OnFinding, Optimizers, check, seats
 from equipoise.monitor.governor import Governor
@@ -328,6 +328,9 @@ class Monitor:
             return
         try:
             work()
+        except EquipoiseError as error:  # the user can mend it: a full disk, say
+            self._failed = True
+            print(f"equipoise: {error}; the monitor is off, training goes on", file=sys.stderr)
         except Exception:
             self._failed = True
             print(

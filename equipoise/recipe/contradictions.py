@@ -94,10 +94,24 @@ def _primary_is_measured(recipe: Recipe) -> str | None:
     return None
 
 
+def _exponential_to_zero(recipe: Recipe) -> str | None:
+    schedules = {f"penalties.{name}": p.schedule for name, p in recipe.penalties.items()}
+    schedules["optimizer.generator"] = recipe.optimizer.generator.schedule
+    schedules["optimizer.discriminator"] = recipe.optimizer.discriminator.schedule
+    for path, schedule in schedules.items():
+        if schedule.shape == "exponential" and min(schedule.start, schedule.end) == 0:
+            return (
+                f"{path}.schedule goes from {schedule.start:g} to {schedule.end:g}: an exponential"
+                " schedule never reaches 0; use 'linear' or 'cosine', or a small end"
+            )
+    return None
+
+
 CHECKS = (
     _batch_norm_with_gradient_penalty,
     _smoothing_undefined,
     _folder_needs_path,
     _points_are_not_images,
     _primary_is_measured,
+    _exponential_to_zero,
 )

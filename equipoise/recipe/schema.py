@@ -1,7 +1,7 @@
 """What a run is: one frozen, typed, validated recipe.
 
 Every field has its unit. Names of parts (objective, network family, penalty, optimizer, metric) are
-plain strings here; `equipoise.training.build` looks each up in the literal table beside its function.
+plain strings here; `equipoise.training.build` looks each up in the table beside its function.
 """
 
 from __future__ import annotations
@@ -233,8 +233,8 @@ class Recipe(Part):
         if self.data.augment.active:
             lines.append(
                 "data.augment changes the reals alone, so the generator learns the changes as if"
-                " they were data (they leak); augment reals and fakes alike inside the discriminator, or"
-                " leave it off"
+                " they were data (they leak); augment reals and fakes alike inside the"
+                " discriminator, or leave it off"
             )
         return tuple(lines)
 

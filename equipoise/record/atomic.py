@@ -86,7 +86,7 @@ class Lock:
         """Take the lock at once or not at all.
 
         Raises:
-            RecordError: another process holds it.
+            RecordError: another process holds it, or the file system refused.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +103,15 @@ class Lock:
                 f"run directory {self.path.parent} is in use by process {holder};"
                 " wait for it, stop it, or give another run_dir"
             ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        except OSError as error:
+            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what was not written is tried again on closing
+                file.close()
+            raise unwritable(self.path, error) from error
         self._file = file
 
     def release(self) -> None:

@@ -36,10 +36,6 @@ def holding(run_dir: Path) -> Iterator[bool]:
     lock = Lock(run_dir / LOCK)
     try:
         lock.acquire()
-    except OSError as error:  # the lock is ours, but the disk has no room for its text
-        (run_dir / LOCK).unlink(missing_ok=True)
-        _remove_empty(run_dir, made)
-        raise unwritable(run_dir / LOCK, error) from error
     except RecordError:
         _remove_empty(run_dir, made)
         raise

@@ -129,6 +129,11 @@ CONTRADICTIONS = {
         ("grid", {"data.augment.flip": True}, "points"),
     ],
     "_primary_is_measured": [("ring", {"evaluation.metrics": []}, "never measured")],
+    "_exponential_to_zero": [
+        ("ring", {f"{path}.schedule": {"shape": "exponential", **ends}}, "never reaches 0")
+        for path in ("penalties.r1", "optimizer.generator", "optimizer.discriminator")
+        for ends in ({"end": 0.0}, {"start": 0.0})
+    ],
 }
 CASES = [(check, *case) for check, cases in CONTRADICTIONS.items() for case in cases]
 
@@ -243,10 +248,10 @@ def test_a_schedule_has_a_shape_two_ends_and_a_length():
     assert Schedule().model_dump() == {"shape": "constant", "start": 1.0, "end": 1.0, "kimg": None}
     holders = ("penalties.r1", "optimizer.generator", "optimizer.discriminator")
     for holder, shape in itertools.product(holders, ("linear", "cosine", "exponential")):
-        schedule = {"shape": shape, "start": 0.5, "end": 0.0, "kimg": 3.0}
+        schedule = {"shape": shape, "start": 0.5, "end": 0.1, "kimg": 3.0}
         recipe = load("ring").edit({f"{holder}.schedule": schedule})
         assert dict(leaves(recipe.to_dict()))[f"{holder}.schedule.shape"] == shape
-        assert dict(leaves(recipe.to_dict()))[f"{holder}.schedule.end"] == 0.0
+        assert dict(leaves(recipe.to_dict()))[f"{holder}.schedule.end"] == 0.1
     for wrong in ({"start": -1}, {"end": -1}, {"kimg": 0}, {"length": 3}):
         with pytest.raises(RecipeError, match="schedule"):
             load("ring").edit({"penalties.r1.schedule": wrong})

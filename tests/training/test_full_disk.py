@@ -63,6 +63,7 @@ def test_no_room_later_keeps_a_run_that_resumes(where, whole, tmp_path):
     code, said = equipoise(*train_arguments(recipe, tmp_path, run_dir), limit=limit)
     assert code == 2, said
     line = one_error(said)
+    assert "Traceback" not in said
     assert (".safetensors" if where == "checkpoint" else "trace.jsonl") in line
     check_files(run_dir)
     assert bool(checkpoints(run_dir)) == (where == "trace")

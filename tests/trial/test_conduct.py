@@ -228,7 +228,6 @@ def test_a_cell_goes_on_from_what_is_left_of_it(tmp_path):
     recipe = ring(seed=3)
     whole = play(Cell("a", recipe, tmp_path / "whole"))
     train(recipe, tmp_path / "half", (_stop_at(25),))
-    steps = []
     played = play(Cell("a", recipe, tmp_path / "half"))
     steps = Trace.read(tmp_path / "half").kimg.steps
     assert steps.max() == 40

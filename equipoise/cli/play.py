@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ def resolved(
     edit = {**changes, **parse_settings(settings)}
     if data is not None:
         _refuse_own_data(recipe, str(edit.get("data.kind", recipe.data.kind)), data)
-        edit["data.path"] = data
+        edit["data.path"] = os.path.abspath(data)  # resume may be called from elsewhere
     return recipe.edit(edit) if edit else recipe
 
 

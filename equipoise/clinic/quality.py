@@ -50,14 +50,18 @@ def poor_diversity(trace: Trace) -> Evidence | None:
 def poor_reach(trace: Trace) -> Evidence | None:
     """A metric of coverage that says, evaluation after evaluation, that most data is missing.
 
-    On a mixture of known density every mode counts: there it is anything below all modes.
+    On a mixture of known density every mode counts: there it is anything below all modes, unless
+    modes are still being found.
     """
     for name in sorted(trace.signals):
         if not name.startswith(REACH_PREFIXES):
             continue
         series = trace.series(name).finite()
-        least = 1.0 if name == "metric/mode_coverage" else POOR_REACH
+        exact = name == "metric/mode_coverage"
+        least = 1.0 if exact else POOR_REACH
         tail = Series(series.steps[-EVALUATIONS:], series.values[-EVALUATIONS:])
-        if len(tail) == EVALUATIONS and bool((tail.values < least).all()):
+        if len(tail) < EVALUATIONS or (exact and tail.values[-1] > tail.values[0]):
+            continue
+        if bool((tail.values < least).all()):
             return Evidence(name, median(tail), f"at least {least:g}", window(tail))
     return None

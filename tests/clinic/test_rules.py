@@ -66,6 +66,7 @@ WELL = [
     ("mode_collapse", "all-modes-in-the-end", run({"metric/mode_coverage": from_onset(0.3, 1.0)})),
     ("mode_collapse", "three-bad-evaluations-at-the-end", run({"metric/mode_coverage": from_onset(1.0, 0.5, at=97)})),
     ("mode_collapse", "a-mode-that-comes-back", run({"metric/mode_coverage": np.where(np.arange(READINGS) % 3 == 0, 0.9, 1.0)})),
+    ("mode_collapse", "modes-still-being-found", run({"metric/mode_coverage": np.linspace(0.1, 0.9, READINGS)})),
     ("mode_collapse", "low-recall-alone", run({"metric/recall_pixels": from_onset(0.9, 0.1)})),
     ("mode_collapse", "low-recall-and-low-precision", run({"metric/recall_pixels": from_onset(0.9, 0.1), "metric/precision_pixels": np.full(READINGS, 0.3)})),
     ("non_finite", "metric-that-failed", run({"metric/fid": from_onset(20.0, NAN)})),

@@ -61,35 +61,40 @@ MARKS: dict[str, tuple[Mark, ...]] = {
 
 
 def play(preset: str, seed: int, folder: Path) -> Row:
-    """One run in this process; its figures, verdict and CPU seconds."""
+    """One run in this process, or read back if it is finished; judged by the rules of today."""
     from equipoise.recipe import load
     from equipoise.trial import train
 
     run_dir = folder / f"{preset}-{seed}"
     result = folder / f"{preset}-{seed}.json"
     recipe = load(preset).edit({"seed": seed})
-    if result.is_file():
-        row: Row = json.loads(result.read_text())
-        if row["recipe"] == recipe.content_hash():
-            return row
-    shutil.rmtree(run_dir, ignore_errors=True)
-    run = train(recipe, run_dir)
-    findings = run.diagnosis.findings
-    row = {
-        "preset": preset,
-        "seed": seed,
-        "recipe": recipe.content_hash(),
-        **run.outcome.metrics,
-        "verdict": run.diagnosis.verdict,
-        "first": findings[0].failure if findings else "",
-        "since": findings[0].since if findings else None,
-        "alarms": alarms(run.trace),
-        "cpu_seconds": time.process_time(),
-        "wall_seconds": run.outcome.seconds,
-        "cost_monitor": run.trace.series("cost/monitor").last,
+    played: Row = json.loads(result.read_text()) if result.is_file() else {}
+    if played.get("recipe") != recipe.content_hash():
+        shutil.rmtree(run_dir, ignore_errors=True)
+        run = train(recipe, run_dir)
+        played = {
+            "preset": preset,
+            "seed": seed,
+            "recipe": recipe.content_hash(),
+            **run.outcome.metrics,
+            "cpu_seconds": time.process_time(),
+            "wall_seconds": run.outcome.seconds,
+            "cost_monitor": run.trace.series("cost/monitor").last,
+        }
+        result.write_text(json.dumps(played))
+    return played | judged(Trace.read(run_dir))
+
+
+def judged(trace: Trace) -> Row:
+    """What the clinic says of a run."""
+    diagnosis = diagnose(trace)
+    first = next(iter(diagnosis.findings), None)
+    return {
+        "verdict": diagnosis.verdict,
+        "first": first.failure if first else "",
+        "since": first.since if first else None,
+        "alarms": alarms(trace),
     }
-    result.write_text(json.dumps(row))
-    return row
 
 
 def alarms(trace: Trace) -> float:

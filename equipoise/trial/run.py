@@ -27,7 +27,7 @@ from equipoise.training import (
 
 DIAGNOSIS = "diagnosis.json"
 ROWS = 60  # readings that a short run should leave
-FEWEST, MOST = 5, 100  # iterations between readings
+FEWEST, MOST = 8, 100  # iterations between readings
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ class Monitor:
         """Write what is pending, remove the hooks; doing so twice does nothing."""
         self._detach()
         if not self._history.closed:
-            if self._observed % self._tick_length:
+            if self._observed % self._tick_length and not self._tick.empty:
                 self._safely(self._close_tick)
             self._history.close()
 
@@ -201,12 +201,15 @@ class Monitor:
         self._announced = self._history.found()
         self._want_next()
 
-    def adopt(self, trace: Trace, step: int, images: int) -> None:
-        """Go on from what an earlier process wrote up to `step`; later readings are void."""
+    def adopt(self, trace: Trace, step: int, images: int, updates: Mapping[str, int]) -> None:
+        """Go on from what an earlier process wrote up to `step`; later readings are void.
+
+        `updates`: what each player had by then, by name.
+        """
         self._history.adopt(trace, step)
         self._step, self._observed, self._images = step, step, images
         for player in self._players:
-            player.count_from(int(self._history.last(f"updates/{player.name}")))
+            player.count_from(updates.get(player.name, 0))
         self._announced = self._history.found()
         self._want_next()
 

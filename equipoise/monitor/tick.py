@@ -16,6 +16,11 @@ class Tick:
         self._count: dict[str, int] = {}
         self._plain: dict[str, list[float]] = {}
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was read since the last tick."""
+        return not self._total and not self._plain
+
     def add(self, name: str, value: Tensor | float) -> None:
         """Note one reading, of a tensor its mean; nothing is copied from the device."""
         if not isinstance(value, Tensor):

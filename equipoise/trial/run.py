@@ -84,7 +84,9 @@ class Watcher:
             schedule="fixed",
             stride=self.interval,
         )
-        self.monitor.adopt(Trace.read(self.run_dir), step, step * game.recipe.images_per_iteration)
+        trace = Trace.read(self.run_dir)
+        images = step * game.recipe.images_per_iteration
+        self.monitor.adopt(trace, step, images, updates_at(trace, step, game.recipe))
 
     def after(self, iteration: Iteration) -> Answer:
         """Show the iteration to the monitor."""
@@ -116,6 +118,20 @@ class Watcher:
         """Detach."""
         if self.monitor is not None:
             self.monitor.close()
+
+
+def updates_at(trace: Trace, step: int, recipe: Recipe) -> dict[str, int]:
+    """Updates of each player at `step`: the last reading's, and the iterations since then."""
+    each = {
+        "generator": recipe.balance.generator_steps,
+        "discriminator": recipe.balance.discriminator_steps,
+    }
+    counts = {}
+    for player, steps in each.items():
+        read = trace.series(f"updates/{player}").until(step)
+        last, at = (int(read.values[-1]), int(read.steps[-1])) if len(read) else (0, 0)
+        counts[player] = last + steps * (step - at)
+    return counts
 
 
 def train(

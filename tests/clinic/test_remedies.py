@@ -35,7 +35,7 @@ def test_every_failure_with_a_rule_has_a_remedy(rule):
     assert prescribe(rule)
 
 
-@pytest.mark.parametrize("failure", {f for r in REMEDIES.values() for f in r.treats})
+@pytest.mark.parametrize("failure", sorted({f for r in REMEDIES.values() for f in r.treats}))
 def test_no_two_remedies_of_a_failure_share_a_rank(failure):
     ranks = [r.treats[failure] for r in REMEDIES.values() if failure in r.treats]
     assert sorted(ranks) == list(range(1, len(ranks) + 1))

@@ -14,9 +14,21 @@ SMOOTHABLE = frozenset({"minimax", "non_saturating", "least_squares"})
 SMOOTHING_UNDEFINED = {
     "hinge": "its margins are not probabilities",
     "wasserstein": "its critic has no labels",
-    "relativistic": "it scores pairs and has no labels",
+    **dict.fromkeys(
+        (
+            "relativistic",
+            "relativistic_hinge",
+            "relativistic_least_squares",
+            "relativistic_average",
+            "relativistic_average_hinge",
+            "relativistic_average_least_squares",
+        ),
+        "it scores pairs and has no labels",
+    ),
 }
-INPUT_GRADIENT_PENALTIES = frozenset({"r1", "r2"})
+INPUT_GRADIENT_PENALTIES = frozenset(
+    {"r1", "r2", "wgan_gp", "wgan_gp_one_sided", "zero_gp", "dragan"}
+)
 
 
 def contradiction(recipe: Recipe) -> None:

@@ -126,7 +126,7 @@ def _evaluated(closure: Callable[[], Any] | None) -> Any:
 def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[Tensor]:
     """g + d w."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    if not weight_decay:
+    if not weight_decay or not gradients:
         return gradients
     return list(torch._foreach_add(gradients, list(parameters), alpha=weight_decay))
 
@@ -134,9 +134,11 @@ def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[Te
 class OptimisticAdam(torch.optim.Optimizer):
     """w <- w - 2 lr u_t + lr u_(t-1), u = m / (sqrt(v) + eps) with Adam's corrected moments.
 
-    u_0 = 0, and lr is the present one in both terms. What the last move was wrong by is taken as
-    what the next will be wrong by, which turns the orbit of a bilinear game into a spiral to its
-    centre. weight_decay d adds d w to the gradient. Daskalakis et al. 2018, algorithm 1.
+    u_0 = 0, and lr is the present one in both terms. Optimism turns the outward spiral of plain
+    descent on min_x max_y xy into an inward one (spectral radius 0.99494 at h = 0.1). With Adam's
+    steps of nearly constant length a cycle around the centre remains: smaller than Adam's (about
+    half at betas (0.5, 0.9), a quarter at (0, 0.9)), and it shrinks with lr alone. weight_decay d
+    adds d w to the gradient. Daskalakis et al. 2018, algorithm 1.
 
     Raises:
         ValueError: lr, eps or weight_decay negative, or a beta not in [0, 1).

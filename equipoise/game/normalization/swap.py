@@ -153,7 +153,12 @@ def _has(layer: nn.Module, kind: str) -> bool:
 
 def _off(model: nn.Module, old: str, new: str) -> list[Change]:
     """Take a kind of weights out; the raw weight stays, except that of weight norm, g v / |v|."""
-    found = [(name, layer) for name, layer in model.named_modules() if _has(layer, old)]
+    kinds = ("spectral_exact", "spectral") if old == "spectral_exact" else (old,)  # dense: usual
+    found = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if any(_has(layer, kind) for kind in kinds)
+    ]
     for name, layer in found:
         if len(layer.parametrizations["weight"]) > 1:  # type: ignore[index,arg-type]
             raise ValueError(

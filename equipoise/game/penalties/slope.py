@@ -89,7 +89,8 @@ def around(real: Tensor, noise: torch.Generator | None = None, scale: float = 0.
     (Kodali et al. 2017, algorithm 1). It points upwards only, so the images get brighter.
     """
     real = real.detach()
-    moved = real + scale * real.std() * uniform(tuple(real.shape), real, noise)
+    spread = scale * real.std(correction=0)
+    moved = real + spread * uniform(tuple(real.shape), real, noise)
     return blend(moved, real, uniform((len(real),), real, noise))
 
 

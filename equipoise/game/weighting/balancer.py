@@ -61,9 +61,11 @@ class BalancerState:
     def from_dict(
         cls, saved: Mapping[str, Mapping[str, float]], like: Tensor | None = None
     ) -> BalancerState:
-        """The state that `to_dict` saved, on the device of `like`."""
+        """The state that `to_dict` saved, on the device of the output `like`, bit for bit."""
         device = None if like is None else like.device
-        norms = {k: torch.tensor(v, device=device) for k, v in saved["norms"].items()}
+        exact = like is not None and like.dtype == torch.float64
+        dtype = torch.float64 if exact else torch.float32
+        norms = {k: torch.tensor(v, dtype=dtype, device=device) for k, v in saved["norms"].items()}
         return cls(norms, {k: int(v) for k, v in saved["updates"].items()})
 
 

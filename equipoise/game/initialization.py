@@ -24,13 +24,13 @@ def fan_in(layer: nn.Module) -> float:
     """
     if isinstance(layer, nn.Linear):
         return layer.in_features
-    size = layer.in_channels // layer.groups * math.prod(layer.kernel_size)  # type: ignore[arg-type,operator]
-    return size / math.prod(layer.stride) if isinstance(layer, Transposed) else size  # type: ignore[return-value]
+    size = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
+    return size / math.prod(layer.stride) if isinstance(layer, Transposed) else size
 
 
 def _normal(layer: nn.Module, std: float, generator: torch.Generator | None) -> Tensor:
     device = generator.device if generator else "cpu"
-    return torch.randn(layer.weight.shape, generator=generator, device=device) * std  # type: ignore[arg-type]
+    return torch.randn(layer.weight.shape, generator=generator, device=device) * std
 
 
 def he(layer: nn.Module, generator: torch.Generator | None = None, slope: float = 0.0) -> Tensor:
@@ -99,11 +99,11 @@ def weighted_layers(module: nn.Module) -> list[Weighted]:
 @torch.no_grad()
 def set_weight(layer: nn.Module, value: Tensor) -> None:
     """Write the weight, through its parametrizations if it has any."""
-    value = value.to(layer.weight)  # type: ignore[arg-type]
+    value = value.to(layer.weight)
     if parametrize.is_parametrized(layer, "weight"):
         layer.weight = value
     else:
-        layer.weight.copy_(value)  # type: ignore[operator]
+        layer.weight.copy_(value)
 
 
 @torch.no_grad()
@@ -134,7 +134,7 @@ def fixup(branches: Sequence[nn.Module]) -> None:
 def _refuse_normalized(layer: Weighted) -> None:
     if not parametrize.is_parametrized(layer, "weight"):
         return
-    parts = [p for p in layer.parametrizations["weight"] if not isinstance(p, Equalized)]  # type: ignore[union-attr]
+    parts = [p for p in layer.parametrizations["weight"] if not isinstance(p, Equalized)]
     if parts:
         raise ValueError(
             f"{type(layer).__name__}.weight has the parametrization {type(parts[0]).__name__},"

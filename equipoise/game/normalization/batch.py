@@ -65,7 +65,7 @@ class ConditionalBatchNorm(nn.Module):
             self.affine = nn.Embedding(classes, 2 * channels)
         else:
             self.affine = nn.Linear(dim or 0, 2 * channels, bias=False)
-        nn.init.zeros_(self.affine.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.affine.weight)
         self.normalize = _AnyBatchNorm(channels, eps=eps, affine=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

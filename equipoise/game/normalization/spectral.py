@@ -185,7 +185,7 @@ def input_sizes(model: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]
 
         return hook
 
-    weighted = (nn.Linear, *Convolution.__args__, *Transposed.__args__)  # type: ignore[attr-defined]
+    weighted = (nn.Linear, *Convolution.__args__, *Transposed.__args__)
     free = [
         (name, layer)
         for name, layer in model.named_modules()

@@ -148,7 +148,7 @@ def _has(layer: nn.Module, kind: str) -> bool:
     """Whether a kind of weights is on this layer's weight."""
     if not parametrize.is_parametrized(layer, "weight"):
         return False
-    return any(OF_WEIGHTS[kind](part) for part in layer.parametrizations["weight"])  # type: ignore[index,union-attr,operator]
+    return any(OF_WEIGHTS[kind](part) for part in layer.parametrizations["weight"])
 
 
 def _off(model: nn.Module, old: str, new: str) -> list[Change]:
@@ -160,7 +160,7 @@ def _off(model: nn.Module, old: str, new: str) -> list[Change]:
         if any(_has(layer, kind) for kind in kinds)
     ]
     for name, layer in found:
-        if len(layer.parametrizations["weight"]) > 1:  # type: ignore[index,arg-type]
+        if len(layer.parametrizations["weight"]) > 1:
             raise ValueError(
                 f"{name}.weight has further parametrizations beside {old!r}; remove them first with"
                 " torch.nn.utils.parametrize.remove_parametrizations"

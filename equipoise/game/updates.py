@@ -87,7 +87,7 @@ class Momentum(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "beta": beta, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update; parameters without a gradient rest."""
         loss = _evaluated(closure)
         for group in self.param_groups:
@@ -159,7 +159,7 @@ class OptimisticAdam(torch.optim.Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update; parameters without a gradient rest."""
         loss = _evaluated(closure)
         for group in self.param_groups:

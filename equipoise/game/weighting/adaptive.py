@@ -55,8 +55,9 @@ class Adaptive:
         largest: w_max, the bound of the ratio of norms before s; 1e4 in public code. Under sum
             reduction healthy ratios exceed it: bound the share instead.
         eps: added to ||g_adv||, 1e-4 in public code; with `relative`, a share of ||g_rec|| below
-            which ||g_adv|| does not count: max(||g_adv||, eps ||g_rec||), which no reduction
-            changes, and bounds the ratio by 1 / eps.
+            which ||g_adv|| does not count: max(||g_adv||, eps ||g_rec||). A common scale of
+            both losses does not change it, and the ratio is at most 1 / eps: under sum reduction of
+            one loss alone, where ratios of 1e6 are healthy, eps must be as small as 1e-8.
         relative: see eps.
         largest_share: bound of ||w g_adv|| / ||g_rec||; None: none.
         scale: see `gradient_norm`.

@@ -72,7 +72,7 @@ def over_discriminators(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(loss)
     def mean_loss(first: Logits, second: Logits | None = None, *rest: object) -> Tensor:
-        if isinstance(first, Tensor) and not isinstance(second, Sequence):
+        if isinstance(first, Tensor) and (second is None or isinstance(second, Tensor)):
             _agree(first, second)
             return loss(first, second, *rest)
         firsts = listed(first)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from equipoise.errors import unknown
 from equipoise.game.logits import Logits, mapped
 from equipoise.game.objectives import Objective
-from equipoise.game.penalties import PENALTIES, Pair, Setting, scored, single_precision
+from equipoise.game.penalties import PENALTIES, PLAIN, Pair, Setting, scored, single_precision
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def discriminator_loss(
     fake: Tensor,
     gammas: Mapping[str, float] | None = None,
     joint: bool = True,
-    setting: Setting | None = None,
+    setting: Setting = PLAIN,
 ) -> Move:
     """mean_i L_D(D(x_i), D(y_i)) + sum_p factor_p gamma_p mean_i p_i.
 
@@ -65,15 +65,23 @@ def discriminator_loss(
             f"fake has shape {tuple(fake.shape)}, real {tuple(real.shape)}: they must agree; check"
             " the generator's output size and the batch"
         )
-    active, setting = _active(gammas or {}), setting or Setting()
+    active = _active(gammas or {})
     sides = {side for name in active for side in PENALTIES[name].differentiates}
-    again = torch.is_autocast_enabled(real.device.type) and not _logits_alone(active)
-    pair = scored(discriminator, real, fake, () if again else sides, joint, setting)
+    mixed = torch.is_autocast_enabled(real.device.type)
+    pair = scored(discriminator, real, fake, () if mixed else sides, joint, setting)
     adversarial = objective.discriminator(pair.real_logits, pair.fake_logits).mean()
-    with single_precision(real, fake) as wide:
-        exact = scored(discriminator, *wide, sides, joint, setting) if again else pair
-        values = {name: PENALTIES[name].value(exact).mean() for name in active}
+    if mixed and active:
+        with single_precision(real, fake) as wide:
+            alone = _logits_alone(active)
+            exact = pair if alone else scored(discriminator, *wide, sides, joint, setting)
+            values = _values(exact, active)
+    else:
+        values = _values(pair, active)
     return _move(adversarial, pair, values, active)
+
+
+def _values(pair: Pair, active: Mapping[str, float]) -> dict[str, Tensor]:
+    return {name: PENALTIES[name].value(pair).mean() for name in active}
 
 
 def _move(

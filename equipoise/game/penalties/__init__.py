@@ -24,6 +24,7 @@ from equipoise.game.penalties.lecam import (
     squared_logits,
 )
 from equipoise.game.penalties.pair import (
+    PLAIN,
     Pair,
     Setting,
     input_gradients,
@@ -106,6 +107,7 @@ PENALTIES: dict[str, Penalty] = {
 __all__ = [
     "CONSTRAINTS",
     "PENALTIES",
+    "PLAIN",
     "WEIGHT_PENALTIES",
     "LeCamState",
     "Pair",

@@ -70,6 +70,11 @@ def score(logits: Tensor, per_patch: bool = False) -> Tensor:
     return flat.mean(1) if per_patch else flat.sum(1)
 
 
+def _total(logits: Tensor, setting: Setting) -> Tensor:
+    """The scores of all samples, summed."""
+    return score(logits, True).sum() if setting.per_patch else logits.sum()
+
+
 @dataclass
 class Pair:
     """Real and fake images (N, ...) with the logits that the discriminator gave them.
@@ -104,10 +109,11 @@ class Pair:
                     f"{side}.requires_grad = False: a gradient penalty differentiates by these"
                     f" images; call {side}.requires_grad_() before the discriminator sees them"
                 )
-            both = listed(self.real_logits)[which], listed(self.fake_logits)[which]
-            total = sum(score(logits, self.setting.per_patch).sum() for logits in both)
+            real, fake = listed(self.real_logits)[which], listed(self.fake_logits)[which]
             images = [getattr(self, s) for s in wanted]
-            found = torch.autograd.grad(total, images, create_graph=True)
+            found = torch.autograd.grad(
+                _total(real, self.setting) + _total(fake, self.setting), images, create_graph=True
+            )
             self._gradients.update({(s, which): g for s, g in zip(wanted, found, strict=True)})
         return self._gradients[side, which]
 
@@ -163,9 +169,9 @@ def _wide(gradient: Tensor) -> Tensor:
     return gradient if gradient.dtype == torch.float64 else gradient.float()
 
 
-def pixels(images: Tensor, setting: Setting) -> int:
-    """H W of (N, C, H, W), what squared slopes are multiplied by; 1 unless `per_pixel`."""
-    return math.prod(images.shape[2:]) if setting.per_pixel else 1
+def by_pixels(squares: Tensor, images: Tensor, setting: Setting) -> Tensor:
+    """Squared slopes, times H W of images (N, C, H, W) where `per_pixel` is on."""
+    return squares * math.prod(images.shape[2:]) if setting.per_pixel else squares
 
 
 def input_gradients(
@@ -178,7 +184,7 @@ def input_gradients(
     with single_precision(images) as (wide,):
         x = wide.detach().requires_grad_()
         return [
-            torch.autograd.grad(score(logits, setting.per_patch).sum(), x, create_graph=True)[0]
+            torch.autograd.grad(_total(logits, setting), x, create_graph=True)[0]
             for logits in listed(discriminator(x))
         ]
 

@@ -14,10 +14,10 @@ from equipoise.game.penalties.pair import (
     Discriminator,
     Pair,
     Setting,
+    by_pixels,
     input_gradients,
     norm,
     over_gradients,
-    pixels,
     squared_norm,
 )
 
@@ -42,9 +42,9 @@ def slope_penalty(
     if not target >= 0:
         raise ValueError(f"target = {target!r}: a slope's length is at least 0; 1 or 0 is usual")
     found = input_gradients(discriminator, images, setting)
-    many = pixels(images, setting)
     if target == 0:
-        return over_gradients(squared_norm, found) * many
+        return by_pixels(over_gradients(squared_norm, found), images, setting)
+    many = math.prod(images.shape[2:]) if setting.per_pixel else 1
 
     def excess(gradient: Tensor) -> Tensor:
         above = norm(gradient) * math.sqrt(many) - target

@@ -12,9 +12,9 @@ from equipoise.game.penalties.pair import (
     Discriminator,
     Pair,
     Setting,
+    by_pixels,
     input_gradients,
     over_gradients,
-    pixels,
     score,
     single_precision,
     squared_norm,
@@ -35,8 +35,8 @@ def r2(pair: Pair) -> Tensor:
 
 def _squared_slopes(pair: Pair, side: str) -> Tensor:
     found = [pair.gradient(side, which) for which in range(pair.discriminators)]
-    many = pixels(getattr(pair, side), pair.setting)
-    return over_gradients(squared_norm, found) * many
+    squares = over_gradients(squared_norm, found)
+    return by_pixels(squares, getattr(pair, side), pair.setting)
 
 
 def zero_centred(discriminator: Discriminator, images: Tensor, setting: Setting = PLAIN) -> Tensor:
@@ -49,7 +49,7 @@ def zero_centred(discriminator: Discriminator, images: Tensor, setting: Setting 
     [9.0, 9.0]
     """
     found = input_gradients(discriminator, images, setting)
-    return over_gradients(squared_norm, found) * pixels(images, setting)
+    return by_pixels(over_gradients(squared_norm, found), images, setting)
 
 
 def directional(
@@ -107,7 +107,7 @@ def finite_difference_r1(
     """
     directions = normal(tuple(images.shape), images, setting.noise)
     rises = directional(discriminator, images, directions, step, central, setting)
-    return rises * pixels(images, setting)
+    return by_pixels(rises, images, setting)
 
 
 def r1_finite_difference(pair: Pair) -> Tensor:

@@ -47,7 +47,7 @@ def sure_but_teaching(trace: Trace) -> Note | None:
 
 def common_drift(trace: Trace) -> Note | None:
     """Both logit means move together under an objective that sees only their difference."""
-    if objective(trace) != "relativistic":
+    if not (objective(trace) or "").startswith("relativistic"):
         return None
     real = slope_per_run(trace.series("logits/real/mean"))
     fake = slope_per_run(trace.series("logits/fake/mean"))

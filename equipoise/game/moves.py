@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.errors import unknown
+from equipoise.game.logits import Logits, mapped
 from equipoise.game.objectives import Objective
-from equipoise.game.penalties import PENALTIES, Pair
+from equipoise.game.penalties import PENALTIES, PLAIN, Pair, Setting, scored, single_precision
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,15 @@ class Move:
     Attributes:
         loss: scalar, with graph.
         adversarial: scalar without penalties, detached.
-        real_logits, fake_logits: detached; real logits are None where the move needs none.
-        penalties: batch mean of each penalty before gamma / 2, detached.
+        real_logits, fake_logits: detached, as the discriminator gave them (a tensor, or a list
+            where there are several); real logits are None where the move needs none.
+        penalties: batch mean of each penalty before its weight, detached.
     """
 
     loss: Tensor
     adversarial: Tensor
-    fake_logits: Tensor
-    real_logits: Tensor | None = None
+    fake_logits: Logits
+    real_logits: Logits | None = None
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -38,18 +40,25 @@ def discriminator_loss(
     fake: Tensor,
     gammas: Mapping[str, float] | None = None,
     joint: bool = True,
+    setting: Setting = PLAIN,
 ) -> Move:
-    """mean_i L_D(D(x_i), D(y_i)) + sum_p gamma_p / 2 mean_i p_i.
+    """mean_i L_D(D(x_i), D(y_i)) + sum_p factor_p gamma_p mean_i p_i.
 
     Args:
         real, fake: (N, ...) each, of one shape; gradients never reach the generator.
-        gammas: weight of each penalty by name; 0 leaves it out.
+        gammas: weight of each penalty by name, times its factor (1/2 for R1 and R2); 0 leaves it
+            out.
         joint: one pass over both halves (faster), or one pass each. They agree where the
             discriminator treats samples apart; with batch normalization only `joint=False` keeps
             real and fake statistics separate.
+        setting: what penalties need beside the images.
+
+    Under autocast penalties are computed in float32, which costs one more pass, except for those
+    that read the logits alone.
 
     Raises:
-        ValueError: shapes differ, or a penalty is unknown or has a negative weight.
+        ValueError: shapes differ, a penalty is unknown, has a negative weight or lacks what it
+            needs.
     """
     if real.shape != fake.shape:
         raise ValueError(
@@ -57,19 +66,41 @@ def discriminator_loss(
             " the generator's output size and the batch"
         )
     active = _active(gammas or {})
-    pair = _scored(discriminator, real, fake, active, joint)
+    sides = {side for name in active for side in PENALTIES[name].differentiates}
+    mixed = torch.is_autocast_enabled(real.device.type)
+    pair = scored(discriminator, real, fake, () if mixed else sides, joint, setting)
     adversarial = objective.discriminator(pair.real_logits, pair.fake_logits).mean()
-    values = {name: PENALTIES[name].value(pair).mean() for name in active}
+    if mixed and active:
+        with single_precision(real, fake) as wide:
+            alone = _logits_alone(active)
+            exact = pair if alone else scored(discriminator, *wide, sides, joint, setting)
+            values = _values(exact, active)
+    else:
+        values = _values(pair, active)
+    return _move(adversarial, pair, values, active)
+
+
+def _values(pair: Pair, active: Mapping[str, float]) -> dict[str, Tensor]:
+    return {name: PENALTIES[name].value(pair).mean() for name in active}
+
+
+def _move(
+    adversarial: Tensor, pair: Pair, values: Mapping[str, Tensor], gammas: Mapping[str, float]
+) -> Move:
     loss = adversarial
-    for name, gamma in active.items():
-        loss = loss + gamma / 2 * values[name]
+    for name, gamma in gammas.items():
+        loss = loss + PENALTIES[name].factor * gamma * values[name]
     return Move(
         loss,
         adversarial.detach(),
-        pair.fake_logits.detach(),
-        pair.real_logits.detach(),
+        mapped(Tensor.detach, pair.fake_logits),
+        mapped(Tensor.detach, pair.real_logits),
         {name: value.detach() for name, value in values.items()},
     )
+
+
+def _logits_alone(active: Mapping[str, float]) -> bool:
+    return all(PENALTIES[name].reads_logits_alone for name in active)
 
 
 def _active(gammas: Mapping[str, float]) -> dict[str, float]:
@@ -80,19 +111,6 @@ def _active(gammas: Mapping[str, float]) -> dict[str, float]:
         if not gamma >= 0:
             raise ValueError(f"gammas[{name!r}] = {gamma!r}: a penalty's weight is at least 0")
     return {name: gamma for name, gamma in gammas.items() if gamma > 0}
-
-
-def _scored(
-    discriminator: nn.Module, real: Tensor, fake: Tensor, active: Mapping[str, float], joint: bool
-) -> Pair:
-    sides = {side for name in active for side in PENALTIES[name].differentiates}
-    real = real.detach().requires_grad_("real" in sides)
-    fake = fake.detach().requires_grad_("fake" in sides)
-    if joint:
-        real_logits, fake_logits = discriminator(torch.cat([real, fake])).chunk(2)
-    else:
-        real_logits, fake_logits = discriminator(real), discriminator(fake)
-    return Pair(discriminator, real, fake, real_logits, fake_logits)
 
 
 def generator_loss(
@@ -113,4 +131,4 @@ def generator_loss(
         with torch.no_grad():
             real_logits = discriminator(real)
     loss = objective.generator(fake_logits, real_logits).mean()
-    return Move(loss, loss.detach(), fake_logits.detach(), real_logits)
+    return Move(loss, loss.detach(), mapped(Tensor.detach, fake_logits), real_logits)

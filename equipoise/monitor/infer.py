@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from equipoise.game import OBJECTIVES
@@ -12,6 +13,9 @@ from equipoise.game import OBJECTIVES
 CLOSE = 0.005  # relative; the loop's own rounding in bfloat16 stays under it
 SCALES = (1.0, 0.5)  # the halved convention is tried too
 AGREE = 3  # readings in a row that must tell the same: a penalty can hit another by chance
+# Minimax and non-saturating differ in the generator's loss alone: the first of such is told.
+_FIRST = {found.discriminator: name for name, found in reversed(OBJECTIVES.items())}
+TOLD = {name: OBJECTIVES[name] for name in OBJECTIVES if name in _FIRST.values()}
 TRIES = 30  # readings after which the question rests; each try waits for the device once
 
 
@@ -56,8 +60,8 @@ def inferred_objective(real: Tensor, fake: Tensor, loss: Tensor | float | None) 
 def _values(real: Tensor, fake: Tensor) -> list[tuple[str, float, float]]:
     count = min(len(real), len(fake))
     pair = real[:count], fake[:count]
-    losses = {name: float(o.discriminator(*pair).mean()) for name, o in OBJECTIVES.items()}
-    return [(name, s, s * value) for name, value in losses.items() for s in SCALES]
+    losses = torch.stack([TOLD[name].discriminator(*pair).mean() for name in TOLD]).tolist()
+    return [(n, s, s * value) for n, value in zip(TOLD, losses, strict=True) for s in SCALES]
 
 
 def _near(given: float, value: float) -> bool:

@@ -100,6 +100,7 @@ class Monitor:
             Path(run_dir) if run_dir is not None else None,
             {
                 "objective": objective,
+                "chance": OBJECTIVES[objective].chance[0] if objective else None,
                 "players": [seat.name for seat in taken],
                 "roles": {seat.name: seat.role for seat in taken},
                 "adversarial_start": adversarial_start,

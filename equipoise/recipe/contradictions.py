@@ -10,13 +10,25 @@ if TYPE_CHECKING:
     from equipoise.recipe.schema import Recipe
 
 TOYS = frozenset({"ring", "grid"})
-SMOOTHABLE = frozenset({"minimax", "non_saturating", "least_squares"})
+# Objectives without labels; what is not named here is refused where the game is built.
 SMOOTHING_UNDEFINED = {
     "hinge": "its margins are not probabilities",
     "wasserstein": "its critic has no labels",
-    "relativistic": "it scores pairs and has no labels",
+    **dict.fromkeys(
+        (
+            "relativistic",
+            "relativistic_hinge",
+            "relativistic_least_squares",
+            "relativistic_average",
+            "relativistic_average_hinge",
+            "relativistic_average_least_squares",
+        ),
+        "it scores pairs and has no labels",
+    ),
 }
-INPUT_GRADIENT_PENALTIES = frozenset({"r1", "r2"})
+INPUT_GRADIENT_PENALTIES = frozenset(
+    {"r1", "r2", "wgan_gp", "wgan_gp_one_sided", "zero_gp", "dragan"}
+)
 
 
 def contradiction(recipe: Recipe) -> None:
@@ -47,9 +59,9 @@ def _batch_norm_with_gradient_penalty(recipe: Recipe) -> str | None:
 
 def _smoothing_undefined(recipe: Recipe) -> str | None:
     objective = recipe.objective
-    if objective.label_smoothing == 0 or objective.name in SMOOTHABLE:
+    reason = SMOOTHING_UNDEFINED.get(objective.name)
+    if objective.label_smoothing == 0 or reason is None:
         return None
-    reason = SMOOTHING_UNDEFINED.get(objective.name, "it has no label targets")
     return (
         f"objective.label_smoothing = {objective.label_smoothing:g} is undefined for objective"
         f" {objective.name!r} ({reason}); set objective.label_smoothing to 0,"

@@ -89,7 +89,7 @@ class Objective(Part):
 
 
 class Penalty(Part):
-    """A gradient penalty: gamma / 2 x E ||gradient||^2; gamma 0 is off."""
+    """A penalty's weight as its paper writes it: gamma / 2 for R1 and R2, lambda else; 0 is off."""
 
     gamma: NonNegative = 0.0
     schedule: Schedule = Schedule()

@@ -155,6 +155,13 @@ def check_names(recipe: Recipe) -> None:
     for path, name, table in named:
         if name not in table:
             raise RecipeError(f"recipe {recipe.name!r}: {unknown(path, name, table)}")
+    for name in recipe.penalties:
+        needs = " and ".join(PENALTIES[name].needs)
+        if needs:
+            raise RecipeError(
+                f"recipe {recipe.name!r}: penalties.{name} needs {needs}, which recipes cannot give"
+                f" yet; use equipoise.game.PENALTIES[{name!r}] in a loop of your own"
+            )
 
 
 @contextlib.contextmanager

@@ -181,6 +181,7 @@ def _introduce(game: Game, trace: TraceWriter) -> None:
     trace.header(
         name=recipe.name,
         objective=recipe.objective.name,
+        chance=game.objective.chance[0],
         players=list(PLAYERS),
         batch=recipe.batch,
         budget_steps=recipe.iterations,

@@ -10,18 +10,24 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.game import discriminator_loss, generator_loss, objective
+from equipoise.game import (
+    OBJECTIVES,
+    clip_weights,
+    discriminator_loss,
+    generator_loss,
+    objective,
+)
 
 
 class Linear(nn.Module):
-    """D(x) = psi'x."""
+    """D(x) = psi'x + b."""
 
-    def __init__(self, psi):
+    def __init__(self, psi, b=0.0):
         super().__init__()
-        self.psi = nn.Parameter(psi)
+        self.psi, self.b = nn.Parameter(psi), nn.Parameter(torch.tensor(b, dtype=torch.float64))
 
     def forward(self, x):
-        return x @ self.psi
+        return x @ self.psi + self.b
 
 
 class Dirac:
@@ -70,16 +76,16 @@ class Dirac:
         return np.stack(states)
 
 
-def jacobian(f, size=2, h=1e-5):
-    """Central differences at 0: fakes are detached in the discriminator's loss, as they must be,
-    so autograd cannot see how its gradient depends on theta."""
+def jacobian(f, size=2, h=1e-5, at=0.0):
+    """Central differences: fakes are detached in the discriminator's loss, as they must be, so
+    autograd cannot see how its gradient depends on theta."""
     rows = np.eye(size) * h
-    return np.stack([(f(e) - f(-e)) / (2 * h) for e in rows], axis=1)
+    return np.stack([(f(at + e) - f(at - e)) / (2 * h) for e in rows], axis=1)
 
 
-def eigenvalues(f, size=2):
-    found = np.linalg.eigvals(jacobian(f, size))
-    return sorted(found, key=lambda v: (v.real, v.imag))
+def eigenvalues(f, size=2, at=0.0):
+    found = np.linalg.eigvals(jacobian(f, size, at=at))
+    return sorted(found, key=lambda v: (v.real.round(6), v.imag))
 
 
 def expected_with_penalty(gamma):
@@ -90,8 +96,19 @@ def expected_with_penalty(gamma):
 
 TABLE = {
     "non-saturating": ("non_saturating", {}, (-0.5j, 0.5j)),
+    "minimax": ("minimax", {}, (-0.5j, 0.5j)),
     "relativistic": ("relativistic", {}, (-0.5j, 0.5j)),
     "hinge": ("hinge", {}, (-1j, 1j)),
+    "wasserstein": ("wasserstein", {}, (-1j, 1j)),
+    "relativistic hinge": ("relativistic_hinge", {}, (-1j, 1j)),
+    "relativistic least squares": ("relativistic_least_squares", {}, (-2j, 2j)),
+    # with one point on each side the mean is the point, and each loss has both of its terms
+    "relativistic average": ("relativistic_average", {}, (-1j, 1j)),
+    "relativistic average hinge": ("relativistic_average_hinge", {}, (-2j, 2j)),
+    "relativistic average least squares": ("relativistic_average_least_squares", {}, (-4j, 4j)),
+    "zero_gp 0.3": ("wasserstein", {"zero_gp": 0.3}, (-0.3 - 0.954j, -0.3 + 0.954j)),
+    "minimax r1 0.3": ("minimax", {"r1": 0.3}, (-0.15 - 0.477j, -0.15 + 0.477j)),
+    "wasserstein r1 2": ("wasserstein", {"r1": 2.0}, (-1, -1)),
     "r1 0.3": ("non_saturating", {"r1": 0.3}, (-0.15 - 0.477j, -0.15 + 0.477j)),
     "r1 1": ("non_saturating", {"r1": 1.0}, (-0.5, -0.5)),
     "r1 10": ("non_saturating", {"r1": 10.0}, (-9.975, -0.0251)),
@@ -104,6 +121,10 @@ TABLE = {
         (-0.3 - 0.4j, -0.3 + 0.4j),
     ),
 }
+
+
+def test_every_objective_has_a_row():
+    assert {row[0] for row in TABLE.values()} | {"least_squares"} == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("row", TABLE)
@@ -128,6 +149,82 @@ def test_field_is_the_published_one_off_the_solution(state):
     slope = lambda t: 1 / (1 + math.exp(t))  # noqa: E731
     expected = [psi * slope(psi * theta), -theta * slope(-psi * theta) - 0.6 * psi]
     assert field == pytest.approx(expected, abs=1e-12)
+
+
+def affine_field(state):
+    """Least squares needs a bias to meet its labels: state (theta, psi, b)."""
+    theta, psi, b = state
+    loss, real = objective("least_squares"), torch.zeros(1, 1, dtype=torch.float64)
+    discriminator = Linear(torch.tensor([psi], dtype=torch.float64), b)
+    fake = torch.tensor([[theta]], dtype=torch.float64, requires_grad=True)
+    (v_theta,) = torch.autograd.grad(generator_loss(discriminator, loss, fake).loss, (fake,))
+    move = discriminator_loss(discriminator, loss, real, fake)
+    v = torch.autograd.grad(move.loss, (discriminator.psi, discriminator.b))
+    return -np.array([v_theta.item(), *(g.item() for g in v)])
+
+
+def test_least_squares_rotates_and_its_bias_settles():
+    solution = np.array([0.0, 0.0, 0.5])
+    assert affine_field(solution) == pytest.approx(np.zeros(3), abs=1e-15)
+    found = eigenvalues(affine_field, size=3, at=solution)
+    assert found == pytest.approx([-2, -0.5j, 0.5j], abs=1e-9)
+
+
+STATES = [(0.3, -0.8), (1.5, 0.4), (-2.0, 1.7), (0.5, 2.5), (0.4, -3.0)]
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("name", "slope"),
+    [
+        ("wgan_gp", lambda psi: 2 * (abs(psi) - 1) * math.copysign(1, psi)),
+        ("dragan", lambda psi: 2 * (abs(psi) - 1) * math.copysign(1, psi)),
+        ("wgan_gp_one_sided", lambda psi: 2 * max(abs(psi) - 1, 0) * math.copysign(1, psi)),
+        ("zero_gp", lambda psi: 2 * psi),
+    ],
+)
+def test_penalties_on_the_slope_pull_psi_to_their_target(name, slope, state):
+    """A linear critic has slope psi everywhere: v_psi = -theta - lambda d/dpsi (|psi| - g0)^2."""
+    theta, psi = state
+    found = Dirac("wasserstein", {name: 0.7}).field(np.array(state))
+    assert found == pytest.approx([psi, -theta - 0.7 * slope(psi)], abs=1e-12)
+
+
+@pytest.mark.parametrize("start", [(0.02, 0.05), (2.0, 0.0)])
+def test_a_target_of_one_keeps_the_critic_turning(start):
+    """WGAN-GP: the slope is wanted at 1 where the solution has 0, so play ends in a cycle."""
+    game = Dirac("wasserstein", {"wgan_gp": 0.2})
+    r = radii(game.orbit(game.alternating, start, 500, h=0.1))
+    assert 0.5 < r[-150:].min() <= r[-150:].max() < 3
+
+
+def test_clipping_keeps_the_critic_turning():
+    """Wasserstein play inside |psi| <= 1 ends on the circle that the bound touches."""
+    game, state, seen = Dirac("wasserstein"), np.array([2.0, 0.0]), []
+    for _ in range(400):
+        state = game.simultaneous(state, 0.05)
+        critic = Linear(torch.from_numpy(state[1:]))
+        clip_weights(critic, 1.0)
+        state[1:] = critic.psi.detach().numpy()
+        seen.append(np.linalg.norm(state))
+    assert 0.95 < min(seen[-150:]) <= max(seen[-150:]) < 1.2
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_minimax_is_an_orbit_where_the_other_logistic_losses_pull_inwards(state):
+    """Zero-sum: v = f'(theta psi) (psi, -theta) is square to the state, in every state."""
+    found = Dirac("minimax").field(np.array(state))
+    theta, psi = state
+    slope = 1 / (1 + math.exp(-theta * psi))
+    assert found == pytest.approx([slope * psi, -slope * theta], abs=1e-12)
+    assert found @ np.array(state) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_relativistic_play_has_the_non_saturating_field_not_minimax_s(state):
+    found = Dirac("relativistic").field(np.array(state))
+    assert found == pytest.approx(Dirac("non_saturating").field(np.array(state)), abs=1e-12)
+    assert np.abs(found - Dirac("minimax").field(np.array(state))).max() > 0.03
 
 
 def radii(orbit):

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.game import averaged, decay_of, ema_update
+from equipoise.game import (
+    averaged,
+    decay_of,
+    ema_update,
+    ramped_half_life,
+    standing_statistics,
+)
 
 
 def module_of(value):
@@ -84,3 +90,52 @@ def test_the_average_of_an_orbit_lies_near_its_centre():
     left = (1 - beta) / abs(1 - beta * complex(math.cos(turn), math.sin(turn)))
     assert left < 0.11
     assert average.weight.norm().item() == pytest.approx(left, rel=1e-6)
+
+
+def test_the_half_life_ramps_up_with_the_images_shown():
+    """min(10 kimg, 5 % of the images)."""
+    found = [ramped_half_life(10, images, 0.05) for images in (0, 10_000, 200_000, 10**7)]
+    assert found == [1.0, 500.0, 10_000, 10_000]
+    assert ramped_half_life(10, 0) == 10_000
+    beta = decay_of(ramped_half_life(10, 10_000, 0.05), 500)
+    assert beta == 0.5
+    for wrong in ((0, None), (10, 0.0)):
+        with pytest.raises(ValueError, match="both are above 0"):
+            ramped_half_life(wrong[0], 5, wrong[1])
+
+
+def test_standing_statistics_are_the_plain_mean_over_the_passes():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)).double()
+    module.train()
+    module[2].eval()
+    z = torch.randn(5, 20, 3, dtype=torch.float64) * 2 + 1
+    assert standing_statistics(module, lambda i: module(z[i]), 5) == 1
+    hidden = module[0](z)
+    torch.testing.assert_close(module[1].running_mean, hidden.mean((0, 1)))
+    torch.testing.assert_close(module[1].running_var, hidden.var(1).mean(0))
+    assert module[1].num_batches_tracked.item() == 5
+    assert module[1].momentum == 0.1
+    assert [m.training for m in module] == [True, True, False]
+
+
+def test_standing_statistics_touch_nothing_else():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    before = [p.clone() for p in module.parameters()]
+    standing_statistics(module, lambda i: module(torch.randn(4, 3)), 2)
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+    plain = nn.Linear(1, 1)
+    assert standing_statistics(plain, lambda i: pytest.fail("ran"), 3) == 0
+    with pytest.raises(ValueError, match="batches = 0"):
+        standing_statistics(module, module, 0)
+
+
+def test_standing_statistics_put_modes_back_after_an_error():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+
+    def broken(i):
+        raise KeyError(i)
+
+    with pytest.raises(KeyError):
+        standing_statistics(module, broken, 2)
+    assert module[1].momentum == 0.1
+    assert module.training

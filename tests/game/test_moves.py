@@ -5,7 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equipoise.game import OBJECTIVES, PENALTIES, discriminator_loss, generator_loss, objective
+from equipoise.game import (
+    OBJECTIVES,
+    PENALTIES,
+    Setting,
+    discriminator_loss,
+    generator_loss,
+    lecam_state,
+    lecam_update,
+    objective,
+)
 from equipoise.networks import MlpDiscriminator, MlpGenerator
 
 BOTH = {"r1": 2.0, "r2": 0.5}
@@ -126,9 +135,15 @@ def test_joint_and_separate_passes_agree_on_any_perceptron(
     discriminator = MlpDiscriminator((dimensions,), width, depth).double()
     real, fake = torch.randn(2, n, dimensions, dtype=torch.float64)
     weights = list(discriminator.parameters())
+    anchors = lecam_update(lecam_state(), real[:, 0], fake[:, 0])
     found = []
     for joint in (True, False):
-        move = discriminator_loss(discriminator, objective(name), real, fake, gammas, joint)
+        setting = Setting(
+            torch.Generator().manual_seed(seed), False, False, torch.sin, -fake, anchors
+        )
+        move = discriminator_loss(
+            discriminator, objective(name), real, fake, gammas, joint, setting
+        )
         slopes = torch.autograd.grad(move.loss, weights, materialize_grads=True)
         found.append((move.loss, move.real_logits, move.fake_logits, dict(move.penalties), slopes))
     for together, apart in zip(*found, strict=True):
@@ -145,3 +160,32 @@ def test_a_weight_below_zero_is_refused(gamma):
             torch.zeros(2, 1),
             {"r1": gamma},
         )
+
+
+class Two(torch.nn.Module):
+    """Two discriminators, the second one of patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = torch.nn.ModuleList([torch.nn.Linear(2, 1), torch.nn.Linear(2, 3)]).double()
+
+    def forward(self, x):
+        return [part(x) for part in self.parts]
+
+
+@every
+@pytest.mark.parametrize("joint", [True, False])
+def test_several_discriminators_play_as_one(name, joint):
+    torch.manual_seed(3)
+    generator, _, real = players()
+    both, found, fake = Two(), objective(name), fakes(generator)
+    move = discriminator_loss(both, found, real, fake, BOTH, joint)
+    apart = [discriminator_loss(part, found, real, fake, BOTH, joint) for part in both.parts]
+    torch.testing.assert_close(move.loss, (apart[0].loss + apart[1].loss) / 2)
+    assert [tuple(x.shape) for x in move.real_logits] == [(6, 1), (6, 3)]
+    assert not any(x.requires_grad for x in [*move.real_logits, *move.fake_logits])
+    move = generator_loss(both, found, fake, real)
+    apart = [generator_loss(part, found, fake, real) for part in both.parts]
+    torch.testing.assert_close(move.loss, (apart[0].loss + apart[1].loss) / 2)
+    move.loss.backward()
+    assert all(p.grad.abs().sum() > 0 for p in generator.parameters())

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from equipoise.game import NORMALIZATIONS, couples_batch, normalized, spectral_norm
+from equipoise.game.normalization.table import groups_of
 
 W = torch.tensor([[3.0, 0.0], [4.0, 5.0]], dtype=torch.float64)  # sigma = 3 sqrt 5 and sqrt 5
 SIGMA = 3 * math.sqrt(5)
@@ -101,13 +102,53 @@ def test_a_convolutions_own_norm_is_larger_than_that_of_its_reshaped_weight(
     assert norm == pytest.approx(operator / reshaped, abs=2e-5)
 
 
-def test_normalizations_keep_the_layer_first():
-    for kind in NORMALIZATIONS:
-        dense, conv = nn.Linear(3, 4), nn.Conv2d(3, 4, 3)
-        for layer, inputs in ((dense, torch.randn(6, 3)), (conv, torch.randn(6, 3, 5, 5))):
-            modules = normalized(kind, layer, 4)
-            assert modules[0] is layer
-            assert nn.Sequential(*modules)(inputs).shape[:2] == (6, 4)
+DENSE = [kind for kind in NORMALIZATIONS if kind != "instance"]  # refused after dense layers
+
+
+@pytest.mark.parametrize("kind", NORMALIZATIONS)
+def test_normalizations_keep_the_layer_first(kind):
+    found = [(nn.Conv2d(3, 4, 3), torch.randn(6, 3, 5, 5))]
+    if kind in DENSE:
+        found.append((nn.Linear(3, 4), torch.randn(6, 3)))
+    for layer, inputs in found:
+        modules = normalized(kind, layer, 4)
+        assert modules[0] is layer
+        assert nn.Sequential(*modules)(inputs).shape[:2] == (6, 4)
+
+
+def test_instance_normalization_of_vectors_is_refused():
+    with pytest.raises(ValueError, match="'layer', 'group' or 'spectral'"):
+        normalized("instance", nn.Linear(3, 4), 4)
+
+
+AXES = {"layer": (1, 2, 3), "instance": (2, 3)}
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_statistics_are_those_of_the_kind(kind):
+    layer = nn.Conv2d(3, 4, 1).double()
+    x = torch.randn(5, 3, 6, 6, dtype=torch.float64)
+    _, norm = normalized(kind, layer, 4)
+    out = norm.double()(layer(x))
+    mean, variance = out.mean(AXES[kind]), out.var(AXES[kind], correction=0)
+    torch.testing.assert_close(mean, torch.zeros_like(mean), atol=1e-12, rtol=0)
+    torch.testing.assert_close(variance, torch.ones_like(variance), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12, 16, 48, 96, 100, 128, 512, 1000])
+def test_groups_divide_the_channels_and_are_not_small(channels):
+    groups = groups_of(channels)
+    assert channels % groups == 0
+    assert 1 <= groups <= 32
+    assert groups == 1 or channels // groups >= 4
+
+
+def test_weight_normalization_gives_each_output_its_own_length():
+    """Of a transposed convolution the outputs are the second axis."""
+    for layer, axis in ((nn.Linear(3, 4), 0), (nn.ConvTranspose2d(3, 4, 2), 1)):
+        (found,) = normalized("weight", layer, 4)
+        assert found.parametrizations.weight.original0.numel() == 4
+        assert found.weight.shape[axis] == 4
 
 
 def test_an_unknown_normalization_lists_the_choices():
@@ -116,7 +157,7 @@ def test_an_unknown_normalization_lists_the_choices():
     assert all(kind in str(caught.value) for kind in NORMALIZATIONS)
 
 
-@pytest.mark.parametrize("kind", NORMALIZATIONS)
+@pytest.mark.parametrize("kind", DENSE)
 def test_couples_batch_says_whether_a_sample_feels_its_neighbours(kind):
     module = nn.Sequential(*normalized(kind, nn.Linear(3, 4), 4))
     for _ in range(40):

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from equipoise.clinic.rules.generator_dominance import CHANCE
-from equipoise.game import OBJECTIVES, objective
-from equipoise.recipe.contradictions import SMOOTHABLE, SMOOTHING_UNDEFINED
+from equipoise.game import OBJECTIVES, least_squares, objective
 
 LOG2 = math.log(2)
 # off the hinge's kinks at -1 and 1, on both sides of each
@@ -24,13 +23,36 @@ def sigmoid(t: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of an objective: values at chance, derivatives by hand, shift invariance."""
+    """What is known of an objective: values at chance, derivatives by hand, invariances.
+
+    `shift_invariant`: (discriminator, generator) are blind to a common shift of the logits.
+    `relents`: beyond its label a logit is pulled back, so a slope's sign changes.
+    """
 
     chance: tuple[float, float]
     d_real: Callable[[Tensor, Tensor], Tensor]
     d_fake: Callable[[Tensor, Tensor], Tensor]
     g_fake: Callable[[Tensor, Tensor], Tensor]
-    shift_invariant: bool = False
+    shift_invariant: tuple[bool, bool] = (False, False)
+    relents: bool = False
+    couples: bool = False
+
+
+def average(slope: Callable[[Tensor], Tensor]) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Derivatives of sum_i h(r_i - mean g) + h(mean r - g_i), slope = h'.
+
+    A logit acts by its own term and, through the mean, by 1/N of every term of the other side. The
+    generator's loss is the same with the sides exchanged.
+    """
+
+    def own(first: Tensor, second: Tensor) -> Tensor:
+        return slope(first - second.mean()) + slope(first.mean() - second).mean()
+
+    return {
+        "d_real": own,
+        "d_fake": lambda r, g: -slope(r.mean() - g) - slope(r - g.mean()).mean(),
+        "g_fake": lambda r, g: own(g, r),
+    }
 
 
 CASES = {
@@ -39,6 +61,26 @@ CASES = {
         d_real=lambda r, g: -sigmoid(-r),
         d_fake=lambda r, g: sigmoid(g),
         g_fake=lambda r, g: -sigmoid(-g),
+    ),
+    "minimax": Case(
+        (2 * LOG2, -LOG2),
+        d_real=lambda r, g: -sigmoid(-r),
+        d_fake=lambda r, g: sigmoid(g),
+        g_fake=lambda r, g: -sigmoid(g),
+    ),
+    "least_squares": Case(
+        (0.25, 0.125),
+        d_real=lambda r, g: r - 1,
+        d_fake=lambda r, g: g,
+        g_fake=lambda r, g: g - 1,
+        relents=True,
+    ),
+    "wasserstein": Case(
+        (0.0, 0.0),
+        d_real=lambda r, g: -torch.ones_like(r),
+        d_fake=lambda r, g: torch.ones_like(g),
+        g_fake=lambda r, g: -torch.ones_like(g),
+        shift_invariant=(True, False),
     ),
     "hinge": Case(
         (2.0, 0.0),
@@ -51,22 +93,55 @@ CASES = {
         d_real=lambda r, g: -sigmoid(g - r),
         d_fake=lambda r, g: sigmoid(g - r),
         g_fake=lambda r, g: -sigmoid(r - g),
-        shift_invariant=True,
+        shift_invariant=(True, True),
+    ),
+    "relativistic_hinge": Case(
+        (1.0, 1.0),
+        d_real=lambda r, g: -(r - g < 1).double(),
+        d_fake=lambda r, g: (r - g < 1).double(),
+        g_fake=lambda r, g: -(g - r < 1).double(),
+        shift_invariant=(True, True),
+    ),
+    "relativistic_least_squares": Case(
+        (1.0, 1.0),
+        d_real=lambda r, g: 2 * (r - g - 1),
+        d_fake=lambda r, g: -2 * (r - g - 1),
+        g_fake=lambda r, g: 2 * (g - r - 1),
+        shift_invariant=(True, True),
+        relents=True,
+    ),
+    "relativistic_average": Case(
+        (2 * LOG2, 2 * LOG2),
+        **average(lambda t: -sigmoid(-t)),
+        shift_invariant=(True, True),
+        couples=True,
+    ),
+    "relativistic_average_hinge": Case(
+        (2.0, 2.0),
+        **average(lambda t: -(t < 1).double()),
+        shift_invariant=(True, True),
+        couples=True,
+    ),
+    "relativistic_average_least_squares": Case(
+        (2.0, 2.0),
+        **average(lambda t: 2 * (t - 1)),
+        shift_invariant=(True, True),
+        relents=True,
+        couples=True,
     ),
 }
 every = pytest.mark.parametrize("name", CASES)
 
 
-def leaves() -> tuple[Tensor, Tensor]:
-    return REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
+def leaves(real: Tensor = REAL, fake: Tensor = FAKE) -> tuple[Tensor, Tensor]:
+    return real.clone().requires_grad_(), fake.clone().requires_grad_()
 
 
-def gradients(name: str) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(name: str, real: Tensor = REAL, fake: Tensor = FAKE) -> tuple[Tensor, Tensor, Tensor]:
     """(dL_D/d real, dL_D/d fake, dL_G/d fake) by autograd."""
     found = OBJECTIVES[name]
-    real, fake = leaves()
+    real, fake = leaves(real, fake)
     d_real, d_fake = torch.autograd.grad(found.discriminator(real, fake).sum(), (real, fake))
-    real, fake = leaves()
     (g_fake,) = torch.autograd.grad(found.generator(fake, real).sum(), (fake,))
     return d_real, d_fake, g_fake
 
@@ -96,13 +171,14 @@ def test_patches_are_averaged(name):
 
 @every
 def test_value_at_chance(name):
-    found, zero = OBJECTIVES[name], torch.zeros(3, dtype=torch.float64)
+    found = OBJECTIVES[name]
+    neutral = torch.full((3,), found.neutral, dtype=torch.float64)
     assert found.chance == pytest.approx(CASES[name].chance, abs=1e-15)
-    assert found.discriminator(zero, zero).tolist() == pytest.approx([found.chance[0]] * 3)
-    assert found.generator(zero, zero).tolist() == pytest.approx([found.chance[1]] * 3)
+    assert found.discriminator(neutral, neutral).tolist() == pytest.approx([found.chance[0]] * 3)
+    assert found.generator(neutral, neutral).tolist() == pytest.approx([found.chance[1]] * 3)
 
 
-@every
+@pytest.mark.parametrize("name", CHANCE)
 def test_the_clinic_holds_the_same_chance_level(name):
     assert CHANCE[name] == pytest.approx(OBJECTIVES[name].chance[0], abs=1e-6)
 
@@ -135,7 +211,11 @@ def test_gradients_agree_with_finite_differences(name):
 
 @every
 def test_each_player_pulls_its_own_way(name):
-    d_real, d_fake, g_fake = gradients(name)
+    if CASES[name].relents:
+        neutral = torch.full_like(REAL, OBJECTIVES[name].neutral)
+        d_real, d_fake, g_fake = gradients(name, neutral, neutral)
+    else:
+        d_real, d_fake, g_fake = gradients(name)
     assert (d_real <= 0).all()
     assert (d_fake >= 0).all()
     assert (g_fake <= 0).all()
@@ -148,8 +228,8 @@ def test_a_common_shift_of_the_logits_matters_unless_relativistic(name):
     for shift in (-7.0, 3.0):
         d = found.discriminator(REAL + shift, FAKE + shift) - found.discriminator(REAL, FAKE)
         g = found.generator(FAKE + shift, REAL + shift) - found.generator(FAKE, REAL)
-        for change in (d, g):
-            assert (change.abs().max() < 1e-12) == case.shift_invariant
+        blind = tuple(bool(change.abs().max() < 1e-12) for change in (d, g))
+        assert blind == case.shift_invariant
 
 
 @every
@@ -168,46 +248,59 @@ def test_an_unknown_name_lists_the_choices():
     assert all(name in str(caught.value) for name in OBJECTIVES)
 
 
-@pytest.mark.parametrize("name", ["hinge", "relativistic"])
-def test_label_smoothing_is_refused_where_there_are_no_labels(name):
-    with pytest.raises(ValueError, match=rf"0\.1 is undefined for .*'{name}'.*no label targets"):
-        objective(name, label_smoothing=0.1)
+@every
+def test_only_an_average_objective_couples_the_batch(name):
+    found = OBJECTIVES[name]
+    moved = FAKE.clone()
+    moved[0] += 0.5
+    change = found.discriminator(REAL, moved) - found.discriminator(REAL, FAKE)
+    assert found.couples == CASES[name].couples
+    assert bool((change[1:] != 0).any()) == found.couples
 
 
-def test_recipes_refuse_smoothing_where_the_game_does():
-    smoothable = {name for name, found in OBJECTIVES.items() if found.smoothed}
-    assert smoothable == SMOOTHABLE & set(OBJECTIVES)
-    assert not smoothable & set(SMOOTHING_UNDEFINED)
+@every
+def test_several_discriminators_are_averaged(name):
+    found = OBJECTIVES[name]
+    real, fake = torch.randn(2, 5, 4, dtype=torch.float64)
+    real_wide, fake_wide = torch.randn(2, 5, 2, 3, dtype=torch.float64)
+    reals, fakes = [real, real_wide], (fake, fake_wide)
+    both = found.discriminator(real, fake), found.discriminator(real_wide, fake_wide)
+    torch.testing.assert_close(found.discriminator(reals, fakes), sum(both) / 2)
+    both = found.generator(fake, real), found.generator(fake_wide, real_wide)
+    torch.testing.assert_close(found.generator(fakes, reals), sum(both) / 2)
+    if not found.pairs:
+        torch.testing.assert_close(found.generator(fakes, None), sum(both) / 2)
 
 
-def test_no_smoothing_is_the_plain_objective():
-    assert objective("hinge", 0.0) is OBJECTIVES["hinge"]
+@every
+def test_logits_that_would_broadcast_into_each_other_are_refused(name):
+    found = OBJECTIVES[name]
+    column = FAKE[:, None]
+    with pytest.raises(ValueError, match=r"\(7,\) and \(7, 1\).*must agree"):
+        found.discriminator(REAL, column)
+    with pytest.raises(ValueError, match="1 and 2 lists"):
+        found.discriminator([REAL], [FAKE, FAKE])
+    with pytest.raises(ValueError, match="at least one discriminator"):
+        found.discriminator([], [])
 
 
-def test_smoothing_changes_the_discriminators_real_part_alone():
-    plain, smooth = OBJECTIVES["non_saturating"], objective("non_saturating", 0.1)
-    assert (smooth.name, smooth.generator, smooth.pairs) == (plain.name, plain.generator, False)
-    # (1 - s) f(r) + s f(-r) = f(r) + s r
-    expected = plain.discriminator(REAL, FAKE) + 0.1 * REAL
-    torch.testing.assert_close(smooth.discriminator(REAL, FAKE), expected)
+def test_the_two_cross_entropy_generators_sum_to_minus_the_logit():
+    total = sum(OBJECTIVES[name].generator(FAKE, None) for name in ("minimax", "non_saturating"))
+    torch.testing.assert_close(total, -FAKE)
 
 
-def test_smoothing_keeps_the_value_at_zero_logits():
-    smooth, zero = objective("non_saturating", 0.1), torch.zeros(1, dtype=torch.float64)
-    assert smooth.chance == OBJECTIVES["non_saturating"].chance
-    assert smooth.discriminator(zero, zero).item() == pytest.approx(smooth.chance[0])
+@pytest.mark.parametrize(("a", "b", "c"), [(0.0, 1.0, 1.0), (-1.0, 1.0, 0.0), (2.0, -0.5, 0.3)])
+def test_least_squares_takes_any_labels(a, b, c):
+    found = least_squares(a, b, c)
+    expected = (REAL - b).square() / 2 + (FAKE - a).square() / 2
+    torch.testing.assert_close(found.discriminator(REAL, FAKE), expected)
+    torch.testing.assert_close(found.generator(FAKE, None), (FAKE - c).square() / 2)
+    middle = torch.tensor([(a + b) / 2], dtype=torch.float64)
+    assert found.neutral == middle.item()
+    assert found.discriminator(middle, middle).item() == pytest.approx(found.chance[0])
+    assert found.generator(middle, None).item() == pytest.approx(found.chance[1])
 
 
-def test_smoothing_pulls_back_a_real_logit_beyond_its_target():
-    """Where there are no fakes, target 0.9 is met at log(0.9 / 0.1) = 2.197."""
-    real = torch.tensor([2.0, math.log(9), 2.4], dtype=torch.float64, requires_grad=True)
-    loss = objective("non_saturating", 0.1).discriminator(real, torch.zeros_like(real))
-    (slope,) = torch.autograd.grad(loss.sum(), (real,))
-    assert slope[0] < 0 < slope[2]
-    assert slope[1].item() == pytest.approx(0, abs=1e-12)
-
-
-@pytest.mark.parametrize("smoothing", [-0.1, 0.5, 1.0, float("nan")])
-def test_smoothing_out_of_range_is_refused(smoothing):
-    with pytest.raises(ValueError, match=r"label_smoothing = .* \[0, 0.5\)"):
-        objective("non_saturating", smoothing)
+def test_least_squares_with_one_label_is_refused():
+    with pytest.raises(ValueError, match=r"a = b = 1: .*different labels"):
+        least_squares(1.0, 1.0)

@@ -1,21 +1,29 @@
 """Gradient penalties against closed forms, the joint pass against separate passes, and refusals."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from equipoise.game import (
     PENALTIES,
     Pair,
+    Setting,
     couples_batch,
     discriminator_loss,
+    lecam_state,
+    lecam_update,
     normalized,
     objective,
     r1,
     r2,
     squared_norm,
 )
+from equipoise.game.penalties import scored
 from equipoise.networks import DcganDiscriminator, MlpDiscriminator
+from equipoise.recipe.contradictions import INPUT_GRADIENT_PENALTIES
 
 
 class Quadratic(nn.Module):
@@ -48,10 +56,162 @@ def pair_of(discriminator, real, fake, joint=True):
     return Pair(discriminator, real, fake, *logits)
 
 
+class Contract(NamedTuple):
+    """What a table entry promises: the images it differentiates by, factor, needs."""
+
+    differentiates: tuple[str, ...] = ()
+    factor: float = 1.0
+    needs: tuple[str, ...] = ()
+
+
+CONTRACT = {
+    "r1": Contract(("real",), 0.5),
+    "r2": Contract(("fake",), 0.5),
+    "r1_finite_difference": Contract((), 0.5),
+    "wgan_gp": Contract(("between",)),
+    "wgan_gp_one_sided": Contract(("between",)),
+    "zero_gp": Contract(("between",)),
+    "dragan": Contract(("around",)),
+    "drift": Contract(),
+    "lecam": Contract(needs=("lecam",)),
+    "cr": Contract(needs=("augment",)),
+    "bcr": Contract(needs=("augment",)),
+    "zcr": Contract(needs=("nearby",)),
+}
+every = pytest.mark.parametrize("name", CONTRACT)
+
+
+def full_setting(images, **more):
+    """A setting that every penalty can be computed with, its noise always the same."""
+    anchors = lecam_update(lecam_state(), torch.full((3,), 0.3), torch.full((3,), -0.2))
+    return Setting(
+        noise=torch.Generator().manual_seed(0),
+        augment=lambda x: x.flip(-1),
+        nearby=images + 0.1,
+        lecam=anchors,
+        **more,
+    )
+
+
 def test_every_penalty_is_under_contract():
-    assert {name: penalty.differentiates for name, penalty in PENALTIES.items()} == {
-        name: (side,) for name, side in SIDES.items()
-    }
+    found = {n: Contract(p.differentiates, p.factor, p.needs) for n, p in PENALTIES.items()}
+    assert found == CONTRACT
+
+
+def test_recipes_know_which_penalties_batch_norm_hides():
+    hidden = {name for name, penalty in PENALTIES.items() if penalty.differentiates}
+    assert hidden == INPUT_GRADIENT_PENALTIES
+
+
+def wide_mlp():
+    """Steep enough for one-sided penalties to have a say."""
+    mlp = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0)).double()
+    with torch.no_grad():
+        mlp[2].weight.mul_(6)
+    return mlp
+
+
+def value_of(name, discriminator, real, fake, joint=True, **more):
+    sides = PENALTIES[name].differentiates
+    setting = full_setting(fake, **more)
+    return PENALTIES[name].value(scored(discriminator, real, fake, sides, joint, setting))
+
+
+@every
+def test_each_sample_has_a_value_that_the_others_do_not_touch(name):
+    discriminator = wide_mlp()
+    real, fake = torch.randn(2, 5, 4, dtype=torch.float64)
+    value = value_of(name, discriminator, real, fake)
+    assert value.shape == (5,)
+    assert (value >= 0).all()
+    assert value.sum() > 0
+    if name == "dragan":
+        return  # its noise is as wide as the whole batch
+    moved = [torch.cat([x[:4], x[4:] + 1]) for x in (real, fake)]
+    torch.testing.assert_close(value_of(name, discriminator, *moved)[:4], value[:4])
+
+
+@every
+def test_each_penalty_trains_the_discriminator_with_the_right_gradient(name):
+    discriminator = wide_mlp()
+    real, fake = torch.randn(2, 3, 4, dtype=torch.float64)
+    weights = dict(discriminator.named_parameters())
+
+    def value(*values):
+        run = lambda x: functional_call(discriminator, dict(zip(weights, values, strict=True)), x)  # noqa: E731
+        return value_of(name, run, real, fake).mean()
+
+    inputs = tuple(w.detach().clone().requires_grad_() for w in weights.values())
+    assert torch.autograd.gradcheck(value, inputs)
+
+
+@every
+def test_several_discriminators_are_averaged(name):
+    first, second = wide_mlp(), wide_mlp()
+    real, fake = torch.randn(2, 5, 4, dtype=torch.float64)
+    both = value_of(name, lambda x: [first(x), second(x)], real, fake)
+    apart = [value_of(name, d, real, fake) for d in (first, second)]
+    torch.testing.assert_close(both, (apart[0] + apart[1]) / 2)
+
+
+@every
+def test_per_patch_makes_a_tiled_discriminator_as_steep_as_its_tile(name):
+    single = wide_mlp()
+    real, fake = torch.randn(2, 5, 4, dtype=torch.float64)
+    tiled = lambda x: single(x)[:, None].expand(-1, 9)  # noqa: E731
+    expected = value_of(name, single, real, fake)
+    torch.testing.assert_close(value_of(name, tiled, real, fake, per_patch=True), expected)
+    if name in ("r1", "r2", "zero_gp", "r1_finite_difference"):
+        torch.testing.assert_close(value_of(name, tiled, real, fake), 81 * expected)
+
+
+@pytest.mark.parametrize("name", ["r1", "r2", "zero_gp", "wgan_gp"])
+def test_per_pixel_keeps_gamma_when_pictures_are_enlarged(name):
+    """Every pixel k x k times, seen through the enlargement: the raw squared slope is 1 / k^2."""
+    small = nn.Sequential(nn.Flatten(), wide_mlp())
+    real, fake = torch.randn(2, 3, 1, 2, 2, dtype=torch.float64)
+    wide = [x.repeat_interleave(4, -1).repeat_interleave(4, -2) for x in (real, fake)]
+    through = lambda x: small(nn.functional.avg_pool2d(x, 4))  # noqa: E731
+    expected = value_of(name, small, real, fake, per_pixel=True)
+    torch.testing.assert_close(value_of(name, through, *wide, per_pixel=True), expected)
+    if name != "wgan_gp":
+        raw = value_of(name, through, *wide)
+        torch.testing.assert_close(raw, value_of(name, small, real, fake) / 16)
+        torch.testing.assert_close(value_of(name, small, real, fake) * 4, expected)
+
+
+@every
+def test_what_a_penalty_needs_is_named(name):
+    real, fake = torch.randn(2, 5, 4, dtype=torch.float64)
+    pair = scored(wide_mlp(), real, fake, ("real", "fake"))
+    for needed in CONTRACT[name].needs:
+        with pytest.raises(ValueError, match=rf"setting\.{needed} = None.*Setting\({needed}="):
+            PENALTIES[name].value(pair)
+    if not CONTRACT[name].needs:
+        assert PENALTIES[name].value(pair).isfinite().all()
+
+
+@every
+def test_under_autocast_penalties_are_those_of_float32(name):
+    torch.manual_seed(1)
+    discriminator = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1), nn.Flatten(0))
+    real, fake = torch.randn(2, 6, 4)
+    hinge = objective("hinge")
+
+    def penalty():
+        gammas, setting = {name: 1.0}, full_setting(fake)
+        return discriminator_loss(discriminator, hinge, real, fake, gammas, setting=setting)
+
+    exact = penalty()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = penalty()
+        assert mixed.real_logits.dtype == torch.bfloat16
+        assert torch.is_autocast_enabled("cpu")
+    assert mixed.penalties[name].dtype == torch.float32
+    if PENALTIES[name].reads_logits_alone:
+        assert mixed.penalties[name].item() == pytest.approx(exact.penalties[name].item(), rel=0.05)
+    else:
+        assert mixed.penalties[name].item() == exact.penalties[name].item()
 
 
 def test_squared_norm_sums_over_all_but_the_batch_in_single_precision_at_least():

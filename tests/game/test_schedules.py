@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from equipoise.game import SCHEDULES, factor
+from equipoise.game import SCHEDULES, burn_in, factor
 from equipoise.recipe import Schedule
 
 START, END = 4.0, 0.25
@@ -64,3 +64,29 @@ def test_an_unknown_schedule_lists_the_choices():
     with pytest.raises(ValueError, match="'cosin'; did you mean 'cosine'") as caught:
         factor("cosin", 1.0, 0.0, 0.5)
     assert all(shape in str(caught.value) for shape in SCHEDULES)
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine", "exponential"])
+def test_burn_in_goes_from_start_to_end_and_stays(shape):
+    assert burn_in(START, END, 0, 50, shape) == START
+    assert burn_in(START, END, 25, 50, shape) == pytest.approx(VALUES[shape][1])
+    assert [burn_in(START, END, kimg, 50, shape) for kimg in (50, 51, 1e6)] == [END] * 3
+    assert burn_in(START, END, 0, 0, shape) == END
+
+
+def test_burn_in_of_instance_noise_reaches_zero():
+    assert burn_in(0.1, 0.0, 100, 100) == 0.0
+    assert 0 < burn_in(0.1, 0.0, 99, 100) < 0.1
+
+
+@pytest.mark.parametrize("wrong", [(1, 0, -1, 5), (1, 0, 1, -5), (1, 0, math.nan, 5)])
+def test_burn_in_refuses_negative_times(wrong):
+    with pytest.raises(ValueError, match="at least 0, in kimg"):
+        burn_in(*wrong)
+
+
+def test_burn_in_refuses_shapes_that_do_not_arrive():
+    with pytest.raises(ValueError, match="never comes from 1 to 0"):
+        burn_in(1, 0, 5, 10, "constant")
+    with pytest.raises(ValueError, match="above 0; use 'linear'"):
+        burn_in(1, 0, 50, 10, "exponential")

@@ -116,7 +116,7 @@ CONTRADICTIONS = {
     ],
     "_smoothing_undefined": [
         ("ring", {"objective": {"name": name, "label_smoothing": 0.1}}, words)
-        for name, words in (("hinge", "margins"), ("wasserstein", "no labels"), ("new", "targets"))
+        for name, words in (("hinge", "margins"), ("wasserstein", "no labels"))
     ],
     "_folder_needs_path": [
         ("digits", {"data.kind": "folder"}, "--data PATH"),

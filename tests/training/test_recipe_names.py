@@ -74,3 +74,9 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
     )
     with pytest.raises(EquipoiseError, match="none"):
         build(recipe)
+
+
+@pytest.mark.parametrize(("name", "lacks"), [("lecam", "lecam"), ("bcr", "augment")])
+def test_a_penalty_that_recipes_cannot_feed_is_refused(name, lacks):
+    with pytest.raises(RecipeError, match=rf"penalties.{name} needs {lacks}.*PENALTIES"):
+        check_names(load("digits").edit({f"penalties.{name}.gamma": 1.0}))

@@ -22,8 +22,20 @@ BLIND = 0.52  # AUC at or below which the discriminator does no better than a co
 LONG = 0.25
 MOVES = 1e-9  # update ratio above which the discriminator does learn
 # Loss of the discriminator when it cannot tell: the optimum at p = q (Goodfellow et al. 2014,
-# theorem 1; hinge and relativistic likewise, closed forms).
-CHANCE = {"non_saturating": 1.386294, "hinge": 2.0, "relativistic": 0.693147}
+# theorem 1; the others likewise, closed forms).
+CHANCE = {
+    "non_saturating": 1.386294,
+    "minimax": 1.386294,
+    "least_squares": 0.25,
+    "wasserstein": 0.0,
+    "hinge": 2.0,
+    "relativistic": 0.693147,
+    "relativistic_hinge": 1.0,
+    "relativistic_least_squares": 1.0,
+    "relativistic_average": 1.386294,
+    "relativistic_average_hinge": 2.0,
+    "relativistic_average_least_squares": 2.0,
+}
 ABOVE = 1.02  # a discriminator's loss above chance by this factor is worse than knowing nothing
 
 
@@ -63,5 +75,11 @@ def _worse_than_chance(trace: Trace) -> Evidence | None:
 
 
 def loss_of_chance(trace: Trace) -> float:
-    """The discriminator's loss when it cannot tell, in the run's own scale; NaN where unknown."""
+    """The discriminator's loss when it cannot tell, in the run's own scale; NaN where unknown.
+
+    The trace's header says it; for a foreign log that names its objective the table does.
+    """
+    known = trace.header.get("chance")
+    if isinstance(known, (int, float)):
+        return float(known)
     return scale(trace) * CHANCE.get(objective(trace) or "", math.nan)

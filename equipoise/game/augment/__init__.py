@@ -1,0 +1,21 @@
+"""Augmentation inside the discriminator, for reals and fakes alike, from a given generator."""
+
+from equipoise.game.augment.ada import ADA_PARTS, ada
+from equipoise.game.augment.alike import Augmentation, Augmented, alike
+from equipoise.game.augment.control import adapted, overfitting_sign, pseudo_real
+from equipoise.game.augment.diffaugment import DIFFAUGMENT_PARTS, diffaugment
+from equipoise.game.augment.noise import instance_noise
+
+__all__ = [
+    "ADA_PARTS",
+    "DIFFAUGMENT_PARTS",
+    "Augmentation",
+    "Augmented",
+    "ada",
+    "adapted",
+    "alike",
+    "diffaugment",
+    "instance_noise",
+    "overfitting_sign",
+    "pseudo_real",
+]

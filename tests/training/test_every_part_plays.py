@@ -42,5 +42,5 @@ def test_three_finite_iterations(preset, edit):
 
 @pytest.mark.parametrize("name", [n for n, o in OBJECTIVES.items() if not o.labelled])
 def test_smoothing_without_labels_is_refused_when_the_recipe_is_made(name):
-    with pytest.raises(RecipeError, match="label_smoothing = 0.1 is undefined"):
+    with pytest.raises(RecipeError, match=r"label_smoothing = 0\.1 is undefined"):
         load("ring").edit({"objective.name": name, "objective.label_smoothing": 0.1})

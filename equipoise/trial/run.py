@@ -9,9 +9,9 @@ from pathlib import Path
 
 from equipoise.clinic import diagnose
 from equipoise.errors import RecordError, StopTraining
-from equipoise.monitor import Monitor
+from equipoise.monitor import Monitor, OnFinding
 from equipoise.recipe import Recipe, load
-from equipoise.record import Diagnosis, Finding, Trace, write_text
+from equipoise.record import Diagnosis, Trace, write_text
 from equipoise.training import (
     CONTINUE,
     Answer,
@@ -60,7 +60,7 @@ class Watcher:
     def __init__(
         self,
         run_dir: Path,
-        on_finding: Callable[[Finding], None] | str | None = None,
+        on_finding: OnFinding = None,
         on_tick: Callable[[Trace], None] | None = None,
     ) -> None:
         self.run_dir = run_dir
@@ -79,7 +79,7 @@ class Watcher:
             game.optimizers["discriminator"],
             objective=game.recipe.objective.name,
             run_dir=self.run_dir,
-            on_finding=self._on_finding,  # type: ignore[arg-type]
+            on_finding=self._on_finding,
             tick=self.interval,
             schedule="fixed",
             stride=self.interval,
@@ -138,7 +138,7 @@ def train(
     recipe: Recipe,
     run_dir: str | Path,
     observers: Sequence[Observer] = (),
-    on_finding: Callable[[Finding], None] | str | None = None,
+    on_finding: OnFinding = None,
     on_tick: Callable[[Trace], None] | None = None,
 ) -> Run:
     """Play `recipe` in the new directory `run_dir`, watched, and judge it.
@@ -154,7 +154,7 @@ def train(
 def carry_on(
     run_dir: str | Path,
     observers: Sequence[Observer] = (),
-    on_finding: Callable[[Finding], None] | str | None = None,
+    on_finding: OnFinding = None,
     on_tick: Callable[[Trace], None] | None = None,
 ) -> Run:
     """Go on with the run in `run_dir` from its newest checkpoint, watched, and judge it."""

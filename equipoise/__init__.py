@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from equipoise._version import __version__
-from equipoise.errors import EquipoiseError, StopTraining, nearest
+from equipoise.errors import EquipoiseError, StopTraining, naming_extras, nearest
 
 if TYPE_CHECKING:
     from equipoise.monitor import Monitor
@@ -46,7 +46,8 @@ def __getattr__(name: str) -> Any:
         guess = nearest(name, __all__) if not name.startswith("_") else None
         hint = f"; did you mean {guess!r}?" if guess else ""
         raise AttributeError(f"module 'equipoise' has no attribute {name!r}{hint}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    with naming_extras():
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
@@ -73,6 +74,7 @@ def train(recipe: Recipe | str | os.PathLike[str], run_dir: str | os.PathLike[st
         RecipeError, DataError, RecordError: before anything is left behind.
     """
     from equipoise.recipe import Recipe, load
-    from equipoise.trial import train as play
 
+    with naming_extras():
+        from equipoise.trial import train as play
     return play(recipe if isinstance(recipe, Recipe) else load(recipe), os.fspath(run_dir))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class EquipoiseError(Exception):
@@ -49,3 +50,27 @@ def need(module: str, extra: str) -> MissingExtraError:
     return MissingExtraError(
         f"{module!r} is not installed, and this part needs it: pip install 'equipoise[{extra}]'"
     )
+
+
+EXTRAS = {
+    "torch": "train",
+    "lightning_fabric": "train",
+    "scipy": "train",
+    "sklearn": "train",
+    "safetensors": "train",
+    "PIL": "train",
+    "jinja2": "report",
+    "plotly": "report",
+}
+
+
+@contextlib.contextmanager
+def naming_extras() -> Iterator[None]:
+    """Let an import that fails for want of an extra say which, and how it is installed."""
+    try:
+        yield
+    except ImportError as error:
+        root = (error.name or "").partition(".")[0]
+        if root not in EXTRAS:
+            raise
+        raise need(root, EXTRAS[root]) from error

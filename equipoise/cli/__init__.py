@@ -25,10 +25,11 @@ def main() -> None:
 
 def _code() -> int:
     from equipoise.cli.app import app
-    from equipoise.errors import EquipoiseError
+    from equipoise.errors import EquipoiseError, naming_extras
 
     try:
-        code = app(standalone_mode=False, prog_name="equipoise")
+        with naming_extras():
+            code = app(standalone_mode=False, prog_name="equipoise")
         sys.stdout.flush()
     except EquipoiseError as error:
         return _refuse(str(error))

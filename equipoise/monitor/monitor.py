@@ -68,7 +68,7 @@ class Monitor:
             generator_optimizer, discriminator_optimizer: likewise; their step hooks are used.
                 Without them gradients are read at `observe`, untagged, and movement is unknown.
             held_out: reals never trained on, (N, ...); lets overfitting be told from dominance.
-            objective: "non_saturating", "hinge", "relativistic"; None = inferred, and said so.
+            objective: a name of `equipoise.game.OBJECTIVES`; None = inferred, and said so.
             run_dir: where the trace is written; None keeps it in memory.
             overhead: share of the loop's time that watching may cost, in (0, 1].
             on_finding: "warn" prints, "stop" raises `StopTraining` from `observe`, a callable is
@@ -246,17 +246,20 @@ class Monitor:
                 self._read(seen)
 
     def _read(self, seen: Observation) -> None:
-        for name, reading in seen.readings(self._is_relativistic(seen)).items():
+        for name, reading in seen.readings(self._neutral(seen)).items():
             self._tick.add(name, reading)
         for player in self._players:
             if player.optimizer is None:
                 player.read_gradients()
 
-    def _is_relativistic(self, seen: Observation) -> bool:
+    def _neutral(self, seen: Observation) -> float | None:
+        """The logit of not knowing; None where only differences of logits mean anything."""
         if self._objective is None and not self._inference.over:
             self._infer(seen)
         known = self._objective or self._inference.told.name
-        return known is not None and OBJECTIVES[known].pairs
+        if known is None:
+            return 0.0
+        return None if OBJECTIVES[known].pairs else OBJECTIVES[known].neutral
 
     def _infer(self, seen: Observation) -> None:
         if seen.real_logits is None or seen.fake_logits is None:

@@ -36,8 +36,8 @@ class Observation:
         """The discriminator's loss under either of its names."""
         return self.losses.get("discriminator", self.losses.get("d"))
 
-    def readings(self, relativistic: bool) -> dict[str, Tensor | float]:
-        """Every reading by signal name; `relativistic` moves the accuracy's threshold."""
+    def readings(self, neutral: float | None) -> dict[str, Tensor | float]:
+        """Every reading by signal name; `neutral` is the accuracy's threshold (None: midpoint)."""
         found: dict[str, Tensor | float] = {
             f"loss/{LOSS_NAMES.get(name, name)}": value
             for name, value in self.losses.items()
@@ -45,7 +45,7 @@ class Observation:
         }
         if self.adaptive_weight is not None:
             found["adaptive_weight"] = self.adaptive_weight
-        found |= self._logit_readings(relativistic)
+        found |= self._logit_readings(neutral)
         for side, batch in (("real", self.real), ("fake", self.fake)):
             if batch is not None:
                 found |= batch_readings(batch, side)
@@ -53,14 +53,14 @@ class Observation:
             found |= diversity_readings(self.real, self.fake)
         return found
 
-    def _logit_readings(self, relativistic: bool) -> dict[str, Tensor]:
+    def _logit_readings(self, neutral: float | None) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         given = {"real": self.real_logits, "fake": self.fake_logits}
         sides = {s: flat_logits(logits) for s, logits in given.items() if logits is not None}
         for side, logits in sides.items():
             found |= side_readings(logits, side)
         if len(sides) == 2:
-            found |= pair_readings(sides["real"], sides["fake"], relativistic)
+            found |= pair_readings(sides["real"], sides["fake"], neutral)
         if self.generator_logits is not None:
             found["logits/generator/mean"] = flat_logits(self.generator_logits).mean()
         return found

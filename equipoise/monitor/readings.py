@@ -65,15 +65,16 @@ def side_readings(logits: Tensor, side: str) -> dict[str, Tensor]:
     return readings
 
 
-def pair_readings(real: Tensor, fake: Tensor, relativistic: bool) -> dict[str, Tensor]:
+def pair_readings(real: Tensor, fake: Tensor, neutral: float | None = 0.0) -> dict[str, Tensor]:
     """AUC, accuracy, gap and extreme of a pair of logit vectors.
 
-    gap = (mean r - mean g) / sqrt((var r + var g) / 2). Accuracy counts r above and g below 0, or
-    the midpoint of the means where a common drift of the logits means nothing.
+    gap = (mean r - mean g) / sqrt((var r + var g) / 2). Accuracy counts r above and g below
+    `neutral`, the logit of not knowing (0.5 for least squares with labels 0 and 1); None: the
+    midpoint of the means, where a common drift of the logits means nothing.
     """
     spread = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
     gap = real.mean() - fake.mean()
-    middle = (real.mean() + fake.mean()) / 2 if relativistic else torch.zeros_like(gap)
+    middle = (real.mean() + fake.mean()) / 2 if neutral is None else neutral
     right = ((real > middle).float().mean() + (fake < middle).float().mean()) / 2
     return {
         "auc/discriminator": area_under_curve(real, fake),

@@ -47,7 +47,7 @@ _SIGNALS = (
     Signal("adaptive_weight", "weight that the loop gave the adversarial term", "1", "observe(adaptive_weight=...)", "free", "arXiv 2012.09841, eq. 7"),
     Signal("logits/held_out/mean", "mean of D on held-out reals", "logit", "own pass, eval mode, at the tick", "probe", "ADA, arXiv 2006.06676, eq. 1", would_show="whether the discriminator overfits"),
     Signal("sign_rate/real", "r_t = E sign D(x)", "1", "observe(real_logits=...)", "cheap", "ADA, arXiv 2006.06676, eq. 1"),
-    Signal("accuracy/discriminator", "share of the pair on its own side of 0 (for relativistic objectives of the midpoint)", "1", "both logits", "cheap", would_show="whether one player dominates"),
+    Signal("accuracy/discriminator", "share of the pair on its own side of the logit of not knowing (0; 0.5 for least squares; the midpoint for relativistic objectives)", "1", "both logits", "cheap", would_show="whether one player dominates"),
     Signal("auc/discriminator", "P(D(x) > D(G(z))) + P(equal) / 2 over all pairs: the same under any shift or scale of the logits", "1", "both logits", "cheap", "Mann-Whitney U / (n m)", would_show="whether one player dominates"),
     Signal("gradient_norm/<player>", "L2 norm of the gradient that the player's update consumed", "loss per parameter", "optimizer's pre-step hook", "cheap", would_show="whether gradients vanish, explode or are not finite"),
     Signal("parameter_norm/<player>", "L2 norm of the player's parameters", "1", "optimizer's pre-step hook", "cheap"),

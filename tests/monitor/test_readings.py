@@ -55,7 +55,7 @@ def test_area_under_curve_of_logits_that_are_not_finite_is_nan(bad):
 
 def test_pair_readings_in_closed_form():
     real, fake = torch.tensor([3.0, 5.0]), torch.tensor([-1.0, 1.0])
-    got = pair_readings(real, fake, relativistic=False)
+    got = pair_readings(real, fake)
     assert float(got["logits/gap"]) == pytest.approx(4.0)  # (4 - 0) / sqrt((1 + 1) / 2)
     assert float(got["accuracy/discriminator"]) == pytest.approx(0.75)
     assert float(got["auc/discriminator"]) == 1.0
@@ -64,11 +64,17 @@ def test_pair_readings_in_closed_form():
 
 def test_a_common_drift_leaves_the_relativistic_accuracy():
     real, fake = torch.tensor([13.0, 15.0]), torch.tensor([9.0, 11.0])
-    plain = pair_readings(real, fake, relativistic=False)
-    paired = pair_readings(real, fake, relativistic=True)
+    plain = pair_readings(real, fake)
+    paired = pair_readings(real, fake, neutral=None)
     assert float(plain["accuracy/discriminator"]) == 0.5
     assert float(paired["accuracy/discriminator"]) == 1.0
     assert float(paired["auc/discriminator"]) == float(plain["auc/discriminator"])
+
+
+def test_accuracy_is_taken_about_the_logit_of_not_knowing():
+    real, fake = torch.tensor([0.9, 0.6]), torch.tensor([0.1, 0.4])  # least squares, labels 0 and 1
+    assert float(pair_readings(real, fake)["accuracy/discriminator"]) == 0.5
+    assert float(pair_readings(real, fake, neutral=0.5)["accuracy/discriminator"]) == 1.0
 
 
 def test_side_readings_in_closed_form():

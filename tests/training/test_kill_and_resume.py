@@ -57,19 +57,20 @@ def test_killed_anywhere_and_resumed_ends_bitwise_as_never_killed(preset, tmp_pa
     rng, landed, kills, tries = random.Random(preset), {}, 0, 0
     while kills < KILLS[preset]:
         tries += 1
-        assert tries <= 2 * KILLS[preset], f"only {landed} of {tries} kills came in time"
+        assert tries <= 10 * KILLS[preset], f"only {landed} of {tries} kills came in time"
         run_dir = tmp_path / f"killed-{tries}"
         command = Command(*train_arguments(recipe, tmp_path, run_dir))
         share = (tries % KILLS[preset] + rng.random()) / KILLS[preset]  # spread over the whole run
         time.sleep(lasted * share)
         if command.kill() != -signal.SIGKILL:
-            continue  # it had ended by itself
+            lasted *= 0.8  # it had ended by itself: the machine is less busy than it was
+            continue
         writing = bool(list(run_dir.rglob("*.tmp")))
         for place in [finish(recipe, tmp_path, run_dir), *["in a write"] * writing]:
             landed[place] = landed.get(place, 0) + 1
         kills += 1
         check_equal(tmp_path / "whole", run_dir)
-    assert landed["later"] >= KILLS[preset] // 3
+    assert landed.get("later", 0) >= KILLS[preset] // 3, landed
     print(preset, landed)
 
 

@@ -67,7 +67,7 @@ def _usage(error: Exception) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     if type(error).__name__ == "NoArgsIsHelpError":
-        error.show()  # type: ignore[attr-defined]
+        error.show()  # type: ignore[attr-defined]  # named just above
         return BAD_INPUT
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
@@ -82,7 +82,7 @@ def _usage(error: Exception) -> int:
 
 def _in_our_words(error: Exception) -> str:
     """What the command line's parser says, with the value that it leaves out."""
-    said = str(error.format_message())  # type: ignore[attr-defined]
+    said = str(error.format_message())  # type: ignore[attr-defined]  # no public base
     given = _given(getattr(getattr(error, "param", None), "opts", ()))
     if given is not None:
         said = said.replace("Invalid value for", f"invalid value {given!r} for", 1)

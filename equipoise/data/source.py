@@ -73,7 +73,7 @@ def refuse(kind: str, reason: str, **settings: object) -> None:
         DataError: one of `settings` is neither None nor an augmentation that is off.
     """
     for name, value in settings.items():
-        if name == "augment" and not active(value):  # type: ignore[arg-type]
+        if name == "augment" and not active(value):  # type: ignore[arg-type]  # named so
             continue
         if value is not None:
             raise DataError(

@@ -11,10 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
-import shutil
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -22,12 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from equipoise.clinic import diagnose
-from equipoise.record import Trace
-from equipoise.trial.local import cores
+from benchmarks import cells
+from benchmarks.cells import Row
 
 RESULTS = Path(__file__).parent / "results" / "acceptance.json"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,47 +56,11 @@ MARKS: dict[str, tuple[Mark, ...]] = {
 
 
 def play(preset: str, seed: int, folder: Path) -> Row:
-    """One run in this process, or read back if it is finished; judged by the rules of today."""
+    """One run of a preset."""
     from equipoise.recipe import load
-    from equipoise.trial import train
 
-    run_dir = folder / f"{preset}-{seed}"
-    result = folder / f"{preset}-{seed}.json"
-    recipe = load(preset).edit({"seed": seed})
-    played: Row = json.loads(result.read_text()) if result.is_file() else {}
-    if played.get("recipe") != recipe.content_hash():
-        shutil.rmtree(run_dir, ignore_errors=True)
-        run = train(recipe, run_dir)
-        played = {
-            "preset": preset,
-            "seed": seed,
-            "recipe": recipe.content_hash(),
-            **run.outcome.metrics,
-            "cpu_seconds": time.process_time(),
-            "wall_seconds": run.outcome.seconds,
-            "cost_monitor": run.trace.series("cost/monitor").last,
-        }
-        result.write_text(json.dumps(played))
-    return played | judged(Trace.read(run_dir))
-
-
-def judged(trace: Trace) -> Row:
-    """What the clinic says of a run."""
-    diagnosis = diagnose(trace)
-    first = next(iter(diagnosis.findings), None)
-    return {
-        "verdict": diagnosis.verdict,
-        "first": first.failure if first else "",
-        "since": first.since if first else None,
-        "alarms": alarms(trace),
-    }
-
-
-def alarms(trace: Trace) -> float:
-    """Share of the moments (each 5 % of the run, from 20 % on) at which it would be called sick."""
-    moments = [round(trace.last_step * share / 20) for share in range(4, 21)]
-    verdicts = [diagnose(trace.until(step)).verdict for step in moments]
-    return verdicts.count("sick") / len(verdicts)
+    row = cells.play(f"{preset}-{seed}", load(preset).edit({"seed": seed}), folder)
+    return {"preset": preset, "seed": seed} | row
 
 
 def measure(presets: list[str], seeds: int, workers: int, folder: Path) -> list[Row]:
@@ -110,17 +69,12 @@ def measure(presets: list[str], seeds: int, workers: int, folder: Path) -> list[
     context = multiprocessing.get_context("spawn")
     rows = []
     with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
-        cells = [(preset, seed) for preset in presets for seed in range(seeds)]
-        jobs = [pool.submit(play, preset, seed, folder) for preset, seed in cells]
+        wanted = [(preset, seed) for preset in presets for seed in range(seeds)]
+        jobs = [pool.submit(play, preset, seed, folder) for preset, seed in wanted]
         for job in as_completed(jobs):
             rows.append(job.result())
             print(line(rows[-1]), flush=True)
     return sorted(rows, key=lambda r: (presets.index(r["preset"]), r["seed"]))
-
-
-def hardware() -> str:
-    """Cores and architecture."""
-    return f"{cores()} cores, {platform.machine()}"
 
 
 def missed(row: Row) -> list[str]:
@@ -196,7 +150,7 @@ def main() -> int:
     failed = [row for row in rows if missed(row)]
     if not options.presets:
         RESULTS.parent.mkdir(exist_ok=True)
-        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": hardware()}
+        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": cells.hardware()}
         RESULTS.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     print(f"{len(rows) - len(failed)} of {len(rows)} runs reach every mark")
     return 1 if failed else 0

@@ -13,11 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import acceptance
+from benchmarks import acceptance, constraints, step_time
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "RESULTS.md"
-SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {"acceptance": acceptance.section}
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "acceptance": acceptance.section,
+    "constraints": constraints.section,
+    "step_time": step_time.section,
+}
 
 
 def page() -> str:

@@ -45,9 +45,34 @@ def _objectives() -> dict[str, str]:
 
 
 def _penalties() -> dict[str, str]:
-    from equipoise.game import PENALTIES
+    from equipoise.game import PENALTIES, WEIGHT_PENALTIES
 
-    return {name: _first_sentence(p.value) for name, p in PENALTIES.items()}
+    on_images = {name: _first_sentence(p.value) for name, p in PENALTIES.items()}
+    return on_images | {name: _first_sentence(f) for name, f in WEIGHT_PENALTIES.items()}
+
+
+def _normalizations() -> dict[str, str]:
+    from equipoise.game import NORMALIZATIONS, exact_spectral_norms
+
+    found = {name: _first_sentence(f) for name, f in NORMALIZATIONS.items()}
+    return found | {"spectral_exact": _first_sentence(exact_spectral_norms)}
+
+
+def _augmentations() -> dict[str, str]:
+    from equipoise.game import ADA_PARTS, AUGMENTATIONS, DIFFAUGMENT_PARTS
+
+    parts = {"diffaugment": DIFFAUGMENT_PARTS, "ada": ADA_PARTS}
+    found = {}
+    for name, function in AUGMENTATIONS.items():
+        found[name] = _first_sentence(function)
+        found |= {f"{name}: {part}": _first_sentence(f) for part, f in parts[name].items()}
+    return found
+
+
+def _initializers() -> dict[str, str]:
+    from equipoise.game import INITIALIZERS, fixup
+
+    return {name: _first_sentence(f) for name, f in {**INITIALIZERS, "fixup": fixup}.items()}
 
 
 def _documented(module: str, table: str) -> Callable[[], dict[str, str]]:
@@ -75,7 +100,14 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "signals": _signals,
     "objectives": _objectives,
     "penalties": _penalties,
-    "normalizations": _documented("equipoise.game", "NORMALIZATIONS"),
+    "generator-penalties": _documented("equipoise.training.terms", "GENERATOR_PENALTIES"),
+    "constraints": _documented("equipoise.game", "CONSTRAINTS"),
+    "normalizations": _normalizations,
+    "minibatch": _documented("equipoise.game", "MINIBATCH_LAYERS"),
+    "initializers": _initializers,
+    "augmentations": _augmentations,
+    "weightings": _documented("equipoise.game", "WEIGHTINGS"),
+    "orders": _documented("equipoise.training.rounds", "ROUNDS"),
     "schedules": _documented("equipoise.game", "SCHEDULES"),
     "optimizers": _documented("equipoise.game", "OPTIMIZERS"),
     "networks": _networks,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from equipoise.data.arrays import ArraySource
+from equipoise.data.curriculum import CoreFirst, core_first
 from equipoise.data.digits import open_digits
 from equipoise.data.folder import open_folder
 from equipoise.data.randomness import generator_for, normal
@@ -39,9 +40,11 @@ __all__ = [
     "SOURCES",
     "ArraySource",
     "Augmentation",
+    "CoreFirst",
     "Mixture",
     "MixtureSource",
     "Source",
+    "core_first",
     "generator_for",
     "grid",
     "normal",

@@ -77,7 +77,11 @@ class ArraySource:
         return self.samples[order[:n]]
 
     def _piece(self, seed: int, epoch: int, start: int, stop: int) -> Tensor:
-        samples = self.samples[_order(seed, epoch, self.size)[start:stop]]
+        index = epoch_order(seed, epoch, self.size)[start:stop]
+        return self.changed(self.samples[index], seed, epoch, start, stop)
+
+    def changed(self, samples: Tensor, seed: int, epoch: int, start: int, stop: int) -> Tensor:
+        """Samples shown at places [start, stop) of an epoch, with the changes drawn for these."""
         if self.augment is None or not active(self.augment):
             return samples
         uniforms = _uniforms(seed, epoch, self.size)[start:stop]
@@ -86,7 +90,8 @@ class ArraySource:
 
 
 @functools.lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, size: int) -> Tensor:
+def epoch_order(seed: int, epoch: int, size: int) -> Tensor:
+    """The order in which an epoch shows the samples: a permutation of range(size)."""
     return torch.randperm(size, generator=generator_for(seed, "order", epoch * size))
 
 

@@ -2,6 +2,7 @@
 
 from equipoise.game.augment import (
     ADA_PARTS,
+    AUGMENTATIONS,
     DIFFAUGMENT_PARTS,
     Augmentation,
     Augmented,
@@ -13,15 +14,24 @@ from equipoise.game.augment import (
     overfitting_sign,
     pseudo_real,
 )
-from equipoise.game.ema import averaged, decay_of, ema_update, ramped_half_life, standing_statistics
+from equipoise.game.ema import (
+    averaged,
+    decay_of,
+    ema_update,
+    following,
+    ramped_half_life,
+    standing_statistics,
+)
 from equipoise.game.initialization import INITIALIZERS, fixup, initialize
 from equipoise.game.layers import (
+    MINIBATCH_LAYERS,
     MinibatchDeviation,
     MinibatchDiscrimination,
     Noise,
     Packed,
     PixelNoise,
     SelfAttention,
+    equalize,
     equalized,
     gaussian_noise,
     minibatch_deviation,
@@ -52,6 +62,7 @@ from equipoise.game.normalization import (
 from equipoise.game.objectives import (
     OBJECTIVES,
     Objective,
+    captured,
     feature_matching,
     least_squares,
     mean_feature_matching,
@@ -61,6 +72,7 @@ from equipoise.game.objectives import (
 from equipoise.game.penalties import (
     CONSTRAINTS,
     PENALTIES,
+    PLAIN,
     WEIGHT_PENALTIES,
     LeCamState,
     Pair,
@@ -94,6 +106,7 @@ from equipoise.game.penalties import (
 )
 from equipoise.game.sampling import top_k, top_k_count, truncated_normal, truncated_style
 from equipoise.game.schedules import SCHEDULES, burn_in, factor
+from equipoise.game.switched import Switched
 from equipoise.game.unrolled import unrolled
 from equipoise.game.updates import (
     OPTIMIZERS,
@@ -127,13 +140,16 @@ from equipoise.game.weighting import (
 
 __all__ = [
     "ADA_PARTS",
+    "AUGMENTATIONS",
     "CONSTRAINTS",
     "DIFFAUGMENT_PARTS",
     "INITIALIZERS",
+    "MINIBATCH_LAYERS",
     "NORMALIZATIONS",
     "OBJECTIVES",
     "OPTIMIZERS",
     "PENALTIES",
+    "PLAIN",
     "SCHEDULES",
     "WEIGHTINGS",
     "WEIGHT_PENALTIES",
@@ -165,6 +181,7 @@ __all__ = [
     "PlateauState",
     "SelfAttention",
     "Setting",
+    "Switched",
     "VirtualBatch",
     "VirtualBatchNorm",
     "Weight",
@@ -180,6 +197,7 @@ __all__ = [
     "between",
     "blend",
     "burn_in",
+    "captured",
     "clip_by_norm",
     "clip_by_value",
     "clip_weights",
@@ -190,6 +208,7 @@ __all__ = [
     "diffaugment",
     "discriminator_loss",
     "ema_update",
+    "equalize",
     "equalized",
     "exact_spectral_norm",
     "exact_spectral_norms",
@@ -199,6 +218,7 @@ __all__ = [
     "finite_difference_r1",
     "fixed_weight",
     "fixup",
+    "following",
     "frozen",
     "gaussian_noise",
     "generator_loss",

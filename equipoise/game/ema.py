@@ -39,12 +39,27 @@ def ramped_half_life(half_life_kimg: float, images: float, rampup: float | None 
     return max(half_life if rampup is None else min(half_life, rampup * images), 1.0)
 
 
-@torch.no_grad()
 def ema_update(average: nn.Module, module: nn.Module, beta: float) -> None:
     """average <- beta average + (1 - beta) module; buffers are copied. Karras et al. 2018."""
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - beta)
-    for mean, now in zip(average.buffers(), module.buffers(), strict=True):
-        mean.copy_(now)
+    following(average, module)(beta)
+
+
+def following(average: nn.Module, module: nn.Module) -> Callable[[float], None]:
+    """`ema_update` of these two as a function of beta, their tensors looked up once.
+
+    For a loop of small networks, where walking through modules costs as much as the average. The
+    modules must keep their tensors: no `.to(device)` of parameters afterwards.
+    """
+    means, weights = list(average.parameters()), list(module.parameters())
+    buffers = list(zip(average.buffers(), module.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(beta: float) -> None:
+        torch._foreach_lerp_(means, weights, 1 - beta)
+        for mean, now in buffers:
+            mean.copy_(now)
+
+    return update
 
 
 @torch.no_grad()

@@ -10,22 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from equipoise.errors import unknown
-from equipoise.game.layers import Equalized
+from equipoise.game.layers import Equalized, Transposed, Weighted, fan_in
 
-Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
-Weighted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
 Initializer = Callable[[nn.Module, torch.Generator | None], Tensor]
-
-
-def fan_in(layer: nn.Module) -> float:
-    """Inputs summed into one output: in / groups * prod(kernel), over prod(stride) if transposed.
-
-    A strided transposed convolution has prod(kernel) / prod(stride) inputs an output on average.
-    """
-    if isinstance(layer, nn.Linear):
-        return layer.in_features
-    size = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
-    return size / math.prod(layer.stride) if isinstance(layer, Transposed) else size
 
 
 def _normal(layer: nn.Module, std: float, generator: torch.Generator | None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,21 @@ class Equalized(nn.Module):
         return value / self.scale
 
 
+Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+Weighted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
+
+
+def fan_in(layer: nn.Module) -> float:
+    """Inputs summed into one output: in / groups * prod(kernel), over prod(stride) if transposed.
+
+    A strided transposed convolution has prod(kernel) / prod(stride) inputs an output on average.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    size = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
+    return size / math.prod(layer.stride) if isinstance(layer, Transposed) else size
+
+
 def equalized(layer: nn.Module, gain: float = 1.0, rate: float = 1.0) -> nn.Module:
     """The layer with weight c w, w ~ N(0, 1 / rate^2), c = rate gain / sqrt(fan_in), in place.
 
@@ -33,17 +49,41 @@ def equalized(layer: nn.Module, gain: float = 1.0, rate: float = 1.0) -> nn.Modu
     Raises:
         ValueError: the layer is neither dense nor a convolution.
     """
-    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+    if not isinstance(layer, Weighted):
         raise ValueError(
             f"layer = {type(layer).__name__}: equalized rates are for Linear and Conv layers"
         )
-    std = gain / math.sqrt(layer.weight[0].numel())
+    std = gain / math.sqrt(fan_in(layer))
     with torch.no_grad():
         layer.weight.normal_(0, std)  # what the layer multiplies by; w is this over the scale
         if layer.bias is not None:
             layer.bias.zero_()
     parametrize.register_parametrization(layer, "weight", Equalized(rate * std))
     return layer
+
+
+def equalize(module: nn.Module, gain: float = math.sqrt(2)) -> list[str]:
+    """`equalized` on every dense and convolution layer of `module`; returns their names.
+
+    Layers whose weight has a parametrization already (spectral, weight norm, equalized) are left:
+    it would divide the scale out again, or apply it twice.
+
+    Raises:
+        ValueError: no layer is left to equalize.
+    """
+    names = [
+        name
+        for name, layer in module.named_modules()
+        if isinstance(layer, Weighted) and not parametrize.is_parametrized(layer, "weight")
+    ]
+    if not names:
+        raise ValueError(
+            f"module = {type(module).__name__} has no dense or convolution layer without a"
+            " parametrization: nothing to equalize; build it with normalization 'none'"
+        )
+    for name in names:
+        equalized(module.get_submodule(name), gain)
+    return names
 
 
 class SelfAttention(nn.Module):
@@ -129,6 +169,30 @@ class MinibatchDiscrimination(nn.Module):
         rows = self.projection(x).view(len(x), self.features, self.dim)
         distance = (rows[:, None] - rows[None]).abs().sum(3)  # (N, N, B)
         return torch.cat([x, torch.exp(-distance).sum(1) - 1], 1)
+
+
+def no_minibatch(features: int) -> tuple[nn.Module, int]:
+    """The features as they are."""
+    return nn.Identity(), features
+
+
+def deviation_appended(features: int) -> tuple[nn.Module, int]:
+    """One channel more: the mean deviation within groups of 4 samples. Karras et al. 2018."""
+    return MinibatchDeviation(), features + 1
+
+
+def discrimination_appended(features: int) -> tuple[nn.Module, int]:
+    """16 features more: closeness to the rest of the batch. Salimans et al. 2016."""
+    layer = MinibatchDiscrimination(features, 16)
+    return nn.Sequential(nn.Flatten(), layer), features + layer.features
+
+
+# (features in) -> (module, features out), put before a discriminator's last dense layer
+MINIBATCH_LAYERS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
+    "none": no_minibatch,
+    "deviation": deviation_appended,
+    "discrimination": discrimination_appended,
+}
 
 
 def pack(x: Tensor, size: int) -> Tensor:

@@ -55,6 +55,13 @@ def halves(logits: Logits) -> tuple[Logits, Logits]:
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
+def joined(parts: Sequence[Logits]) -> Logits:
+    """The logits of parts of a batch, one after the other, in the form that came."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat([one for part in parts for one in listed(part)])
+    return [torch.cat(list(each)) for each in zip(*map(listed, parts), strict=True)]
+
+
 def mean_of(values: Sequence[Tensor]) -> Tensor:
     """Elementwise mean of tensors of one shape; one tensor is handed back as it is."""
     return values[0] if len(values) == 1 else torch.stack(list(values)).mean(0)

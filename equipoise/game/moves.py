@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from equipoise.errors import unknown
-from equipoise.game.logits import Logits, mapped
+from equipoise.game.logits import Logits, listed, mapped, mean_of, per_sample
 from equipoise.game.objectives import Objective
 from equipoise.game.penalties import PENALTIES, PLAIN, Pair, Setting, scored, single_precision
+from equipoise.game.sampling import top_k
 
 
 @dataclass(frozen=True)
@@ -114,21 +116,38 @@ def _active(gammas: Mapping[str, float]) -> dict[str, float]:
 
 
 def generator_loss(
-    discriminator: nn.Module, objective: Objective, fake: Tensor, real: Tensor | None = None
+    discriminator: Callable[[Tensor], Logits],
+    objective: Objective,
+    fake: Tensor,
+    real: Tensor | None = None,
+    best: float = 1.0,
 ) -> Move:
     """mean_i L_G(D(y_i)), with D(x_i) where the objective scores pairs.
 
     Args:
+        discriminator: a module, or a score of several steps ahead (`unrolled`).
         fake: (N, ...) from the generator, with graph.
         real: (N, ...), needed by relativistic objectives only; no gradient passes through it.
+        best: share of the judgements, rounded up, that the mean is taken over: those that the
+            discriminator finds most real (`top_k`); 1 is all.
 
     Raises:
-        ValueError: the objective scores pairs and `real` is None.
+        ValueError: the objective scores pairs and `real` is None, or `best` is out of (0, 1].
     """
     fake_logits = discriminator(fake)
     real_logits = None
     if objective.pairs and real is not None:
         with torch.no_grad():
             real_logits = discriminator(real)
-    loss = objective.generator(fake_logits, real_logits).mean()
+    losses = objective.generator(fake_logits, real_logits)
+    if best != 1.0:
+        losses = _of_the_best(losses, fake_logits, best)
+    loss = losses.mean()
     return Move(loss, loss.detach(), mapped(Tensor.detach, fake_logits), real_logits)
+
+
+def _of_the_best(losses: Tensor, logits: Logits, share: float) -> Tensor:
+    if not 0 < share <= 1:
+        raise ValueError(f"best = {share!r}: the share of fakes that count lies in (0, 1]")
+    scores = mean_of([per_sample(one) for one in listed(logits)])
+    return top_k(losses, scores, math.ceil(share * len(losses)))

@@ -313,9 +313,10 @@ def _check_bound(bound: float) -> None:
 
 
 @contextlib.contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """`module` takes no gradients inside: none are paid for, none leak into its next update."""
-    live = [p for p in module.parameters() if p.requires_grad]
+def frozen(player: nn.Module | Iterable[nn.Parameter]) -> Iterator[None]:
+    """`player`, or its parameters, take no gradients inside: none are paid for, none are left."""
+    parameters = player.parameters() if isinstance(player, nn.Module) else player
+    live = [p for p in parameters if p.requires_grad]
     for parameter in live:
         parameter.requires_grad_(False)
     try:

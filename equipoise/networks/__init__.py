@@ -7,23 +7,27 @@ from torch import nn
 
 from equipoise.networks.dcgan import DcganDiscriminator, DcganGenerator
 from equipoise.networks.mlp import MlpDiscriminator, MlpGenerator
+from equipoise.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, faded
 
 
 @dataclass(frozen=True)
 class Family:
     """The two players of an architecture family.
 
-    `generator(shape, z_dim, width, depth, normalization)`,
-    `discriminator(shape, width, depth, normalization)`.
+    `generator(shape, z_dim, width, depth, normalization, *, attention, dropout)`,
+    `discriminator(shape, width, depth, normalization, *, attention, dropout, minibatch, noise)`,
+    which has its feature layers in `hidden`. With `grows` both have a `stage`, out of `stages`.
     """
 
     generator: Callable[..., nn.Module]
     discriminator: Callable[..., nn.Module]
+    grows: bool = False
 
 
 FAMILIES: dict[str, Family] = {
     "mlp": Family(MlpGenerator, MlpDiscriminator),
     "dcgan": Family(DcganGenerator, DcganDiscriminator),
+    "progressive": Family(ProgressiveGenerator, ProgressiveDiscriminator, grows=True),
 }
 
 __all__ = [
@@ -33,4 +37,7 @@ __all__ = [
     "Family",
     "MlpDiscriminator",
     "MlpGenerator",
+    "ProgressiveDiscriminator",
+    "ProgressiveGenerator",
+    "faded",
 ]

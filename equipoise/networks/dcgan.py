@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from equipoise.game import normalized
+from equipoise.game import SelfAttention, normalized
+from equipoise.networks.extras import after_hidden, hidden_of, judged
 
 SLOPE = 0.2
 COARSEST = 4  # pixels
 
 
-def _doublings(shape: tuple[int, ...]) -> int:
+def doublings(shape: tuple[int, ...], family: str = "dcgan") -> int:
     """How often 4 pixels double to the image's size.
 
     Raises:
@@ -24,7 +25,7 @@ def _doublings(shape: tuple[int, ...]) -> int:
     k = (size // COARSEST).bit_length() - 1
     if len(shape) != 3 or shape[-2] != size or k < 1 or COARSEST << k != size:
         raise ValueError(
-            f"shape = {shape}: dcgan makes square images (C, S, S) with S = 8, 16, 32, ...;"
+            f"shape = {shape}: {family} makes square images (C, S, S) with S = 8, 16, 32, ...;"
             " set data.resolution to one of these, or use family 'mlp'"
         )
     return k
@@ -33,7 +34,8 @@ def _doublings(shape: tuple[int, ...]) -> int:
 class DcganGenerator(nn.Module):
     """z (N, z_dim) -> images (N, C, S, S) in [-1, 1]; channels halve from width 2^k to `width`.
 
-    `depth` is not used: the size of the image fixes it.
+    `depth` is not used: the size of the image fixes it. `attention` puts one layer at half the
+    full size, `dropout` drops whole maps after each hidden activation.
     """
 
     def __init__(
@@ -43,9 +45,12 @@ class DcganGenerator(nn.Module):
         width: int,
         depth: int = 0,
         normalization: str = "batch",
+        *,
+        attention: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        k = _doublings(shape)
+        k = doublings(shape)
         self.z_dim = z_dim
         channels = width << k
         batch = normalization == "batch"
@@ -53,11 +58,14 @@ class DcganGenerator(nn.Module):
         layers: list[nn.Module] = [first, nn.Unflatten(1, (channels, COARSEST, COARSEST))]
         if batch:
             layers.append(nn.BatchNorm2d(channels))
-        layers.append(nn.ReLU())
-        for _ in range(k):
+        layers += [nn.ReLU(), *after_hidden(nn.Dropout2d, dropout, False)]
+        for doubling in range(k):
+            if attention and doubling == k - 1:  # at half the size, as SAGAN's 32 of 64
+                layers.append(SelfAttention(channels))
             up = nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1)
             channels //= 2
             layers += [*normalized(normalization, up, channels), nn.ReLU()]
+            layers += after_hidden(nn.Dropout2d, dropout, False)
         layers += [nn.Conv2d(channels, shape[0], 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
@@ -66,27 +74,47 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """Images (N, C, S, S) -> logits (N,); channels double from `width` as the size halves to 4."""
+    """Images (N, C, S, S) -> logits (N,); channels double from `width` as the size halves to 4.
+
+    `attention` puts one layer at half the full size, `dropout` drops whole maps after each hidden
+    activation, `minibatch` adds statistics of the batch before the last layer.
+    """
 
     def __init__(
-        self, shape: tuple[int, ...], width: int, depth: int = 0, normalization: str = "none"
+        self,
+        shape: tuple[int, ...],
+        width: int,
+        depth: int = 0,
+        normalization: str = "none",
+        *,
+        attention: bool = False,
+        dropout: float = 0.0,
+        minibatch: str = "none",
+        noise: bool = False,
     ) -> None:
         super().__init__()
-        k = _doublings(shape)
+        k = doublings(shape)
         spectral = normalization == "spectral"
         entry = nn.Conv2d(shape[0], width, 3, padding=1)
         layers = [
             *normalized("spectral" if spectral else "none", entry, width)
         ]  # DCGAN: no BN here
-        layers.append(nn.LeakyReLU(SLOPE))
+        layers += [nn.LeakyReLU(SLOPE), *after_hidden(nn.Dropout2d, dropout, noise)]
         channels = width
-        for _ in range(k):
+        for halving in range(k):
             down = nn.Conv2d(channels, channels * 2, 4, stride=2, padding=1)
             channels *= 2
             layers += [*normalized(normalization, down, channels), nn.LeakyReLU(SLOPE)]
-        head = nn.Linear(channels * COARSEST**2, 1)
-        layers += [nn.Flatten(), *normalized("spectral" if spectral else "none", head, 1)]
+            layers += after_hidden(nn.Dropout2d, dropout, noise)
+            if attention and halving == 0:
+                layers.append(SelfAttention(channels))
+        layers += [nn.Flatten(), *judged(channels * COARSEST**2, minibatch, spectral)]
         self.layers = nn.Sequential(*layers)
+
+    @property
+    def hidden(self) -> list[nn.Module]:
+        """The layers whose outputs are the features of a sample, in order."""
+        return hidden_of(self.layers)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images).squeeze(1)

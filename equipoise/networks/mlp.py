@@ -7,15 +7,19 @@ import math
 from torch import Tensor, nn
 
 from equipoise.game import normalized
+from equipoise.networks.extras import after_hidden, hidden_of, judged, refuse_attention
 
 SLOPE = 0.2
 
 
-def _hidden(inputs: int, width: int, depth: int, normalization: str) -> list[nn.Module]:
+def _hidden(
+    inputs: int, width: int, depth: int, normalization: str, dropout: float, noise: bool = False
+) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for index in range(depth):
         linear = nn.Linear(inputs if index == 0 else width, width)
         layers += [*normalized(normalization, linear, width), nn.LeakyReLU(SLOPE)]
+        layers += after_hidden(nn.Dropout, dropout, noise)
     return layers
 
 
@@ -32,11 +36,15 @@ class MlpGenerator(nn.Module):
         width: int,
         depth: int,
         normalization: str = "none",
+        *,
+        attention: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        refuse_attention("generator", "mlp", attention)
         self.shape = tuple(shape)
         self.z_dim = z_dim
-        layers = _hidden(z_dim, width, depth, normalization)
+        layers = _hidden(z_dim, width, depth, normalization, dropout)
         layers.append(nn.Linear(width, math.prod(shape)))
         if len(shape) > 1:
             layers.append(nn.Tanh())
@@ -50,13 +58,28 @@ class MlpDiscriminator(nn.Module):
     """Samples (N, *shape) -> logits (N,): `depth` hidden layers of `width`, LeakyReLU 0.2."""
 
     def __init__(
-        self, shape: tuple[int, ...], width: int, depth: int, normalization: str = "none"
+        self,
+        shape: tuple[int, ...],
+        width: int,
+        depth: int,
+        normalization: str = "none",
+        *,
+        attention: bool = False,
+        dropout: float = 0.0,
+        minibatch: str = "none",
+        noise: bool = False,
     ) -> None:
         super().__init__()
-        layers = _hidden(math.prod(shape), width, depth, normalization)
-        output = nn.Linear(width, 1)
-        last = normalized("spectral", output, 1) if normalization == "spectral" else [output]
-        self.layers = nn.Sequential(nn.Flatten(), *layers, *last)
+        refuse_attention("discriminator", "mlp", attention)
+        layers = _hidden(math.prod(shape), width, depth, normalization, dropout, noise)
+        self.layers = nn.Sequential(
+            nn.Flatten(), *layers, *judged(width, minibatch, normalization == "spectral")
+        )
+
+    @property
+    def hidden(self) -> list[nn.Module]:
+        """The layers whose outputs are the features of a sample, in order."""
+        return hidden_of(self.layers)
 
     def forward(self, samples: Tensor) -> Tensor:
         return self.layers(samples).squeeze(1)

@@ -58,7 +58,7 @@ def _set(values: dict[str, Any], path: str, value: Any, model: type[BaseModel]) 
     kind: Any = model
     for parent in parents:
         kind = _field(kind, parent, path)
-        node = node.setdefault(parent, {}) if isinstance(node, dict) else None
+        node = _within(node, parent, kind)
         if not isinstance(node, dict):
             raise RecipeError(
                 f"cannot set {path!r} = {value!r}: {parent!r} is a single value and has no fields;"
@@ -66,6 +66,15 @@ def _set(values: dict[str, Any], path: str, value: Any, model: type[BaseModel]) 
             )
     _field(kind, last, path)
     node[last] = copy.deepcopy(value)
+
+
+def _within(node: Any, parent: str, kind: Any) -> Any:
+    """The mapping at `parent`, made where there is none yet (or None in place of a part)."""
+    if not isinstance(node, dict):
+        return None
+    if node.get(parent) is None and isinstance(kind, type) and issubclass(kind, BaseModel):
+        node[parent] = {}
+    return node.setdefault(parent, {})
 
 
 def _field(kind: Any, name: str, path: str) -> Any:

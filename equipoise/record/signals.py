@@ -91,15 +91,17 @@ _SIGNALS = (
     Signal("cost/monitor", "time spent watching / time of the loop, since the start", "1", "monitor's own clock", "free"),
     Signal("penalty/r1", "E ||dD/dx||^2 at reals (without gamma / 2)", "logit^2 per pixel^2", "training loop", "free", "arXiv 1801.04406, eq. 9"),
     Signal("penalty/r2", "E ||dD/dx||^2 at fakes (without gamma / 2)", "logit^2 per pixel^2", "training loop", "free", "arXiv 1801.04406, eq. 10"),
+    Signal("penalty/<name>", "batch mean of the penalty (or of feature matching) before its weight", "the penalty's own", "training loop", "free"),
+    Signal("control/<name>", "what a control of the run stands at: p of augmentation, balance, anchors, loss scale", "the control's own", "training loop, at evaluations", "free"),
 )  # fmt: skip
 
 SIGNALS: dict[str, Signal] = {signal.name: signal for signal in _SIGNALS}
-_PLAYER_STEMS = frozenset(s.split("/")[0] for s in SIGNALS if s.endswith("/<player>"))
+_TEMPLATES = {name.partition("/<")[0]: name for name in SIGNALS if name.endswith(">")}
 
 
 def describe(name: str) -> Signal | None:
     """The catalogue's entry for a name as it stands in a trace, None for a name not in it."""
     if name in SIGNALS:
         return SIGNALS[name]
-    stem, _, player = name.partition("/")
-    return SIGNALS[f"{stem}/<player>"] if player and stem in _PLAYER_STEMS else None
+    stem, _, rest = name.partition("/")
+    return SIGNALS[_TEMPLATES[stem]] if rest and stem in _TEMPLATES else None

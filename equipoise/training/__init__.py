@@ -2,7 +2,8 @@
 
 from equipoise.training.checkpoint import Progress, load, load_generator, restore, save
 from equipoise.training.evaluation import evaluate, generate
-from equipoise.training.game import PLAYERS, Game, build, check_names
+from equipoise.training.fits import check_names
+from equipoise.training.game import Game, build
 from equipoise.training.loop import play
 from equipoise.training.observer import (
     CONTINUE,
@@ -13,6 +14,7 @@ from equipoise.training.observer import (
     Rollback,
     Stop,
 )
+from equipoise.training.players import PLAYERS
 from equipoise.training.run import Outcome, environment, resume, start
 
 __all__ = [

@@ -48,6 +48,7 @@ def save(
         "schema": str(SCHEMA),
         "recipes": json.dumps(recipes),
         "progress": json.dumps(asdict(progress)),
+        "controls": json.dumps({name: c.state() for name, c in game.controls.items()}),
     }
     meta["digest"] = _digest(tensors, meta)
     path = run_dir / FOLDER / f"step-{progress.step:08d}.safetensors"
@@ -108,6 +109,7 @@ def load(path: Path, game: Game, recipe: Recipe | None = None) -> Progress:
     try:
         for name, module in game.modules.items():
             module.load_state_dict(_under(tensors, name))
+        _restore_controls(game, meta)  # before the optimizers: it turns to the one that was on
         for name, optimizer in game.optimizers.items():
             _restore_optimizer(optimizer, _under(tensors, f"optimizer/{name}"))
     except (RuntimeError, ValueError, KeyError) as error:
@@ -173,6 +175,14 @@ def _own(tensor: Tensor) -> Tensor:
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     start = len(prefix) + 1
     return {k[start:]: v for k, v in tensors.items() if k.startswith(f"{prefix}/")}
+
+
+def _restore_controls(game: Game, meta: Mapping[str, str]) -> None:
+    """A control that an edit brought in starts afresh; one that it took out is dropped."""
+    states = json.loads(meta["controls"])
+    for name, control in game.controls.items():
+        if name in states:
+            control.load(states[name])
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

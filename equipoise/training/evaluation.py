@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equipoise.data import generator_for
+from equipoise.game import standing_statistics, truncated_normal
 from equipoise.record import TraceWriter, write_bytes
 from equipoise.training.game import Game
 
@@ -25,11 +27,29 @@ def generate(game: Game, z: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def latents(game: Game, purpose: str, n: int) -> Tensor:
+    """The same n latents at every evaluation, truncated where the recipe asks for it."""
+    threshold = game.recipe.evaluation.truncation
+    if threshold is None:
+        return game.z(purpose, 0, n)
+    rng = generator_for(game.recipe.seed, purpose, 0)
+    return truncated_normal((n, game.recipe.generator.z_dim), threshold, rng).to(game.device)
+
+
+def _settle_statistics(game: Game) -> None:
+    """Batch normalization's statistics anew under the averaged weights."""
+    batches = game.recipe.ema.standing_batches
+    if batches:
+        z = game.z("z/standing", 0, batches * game.recipe.batch).split(game.recipe.batch)
+        standing_statistics(game.average, lambda i: game.average(z[i]), batches)
+
+
 def evaluate(game: Game) -> dict[str, float]:
     """Every metric of the recipe by name, on `evaluation.samples` fixed latents."""
     if not game.evaluators:
         return {}
-    fake = generate(game, game.z("z/evaluation", 0, game.recipe.evaluation.samples))
+    _settle_statistics(game)
+    fake = generate(game, latents(game, "z/evaluation", game.recipe.evaluation.samples))
     values: dict[str, float] = {}
     for evaluator in game.evaluators:
         values |= evaluator(fake)
@@ -39,7 +59,7 @@ def evaluate(game: Game) -> dict[str, float]:
 def picture(game: Game, run_dir: Path, trace: TraceWriter, step: int) -> None:
     """Save fixed-noise samples and latent interpolations, and point the trace to them."""
     count = game.recipe.evaluation.sample_grid
-    fixed = generate(game, game.z("z/fixed", 0, count))
+    fixed = generate(game, latents(game, "z/fixed", count))
     _save(run_dir, trace, step, "samples/fixed", fixed)
     _save(run_dir, trace, step, "interpolation", _interpolation(game))
 

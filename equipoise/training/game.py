@@ -5,50 +5,81 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.data import SOURCES, generator_for, open_source
-from equipoise.errors import RecipeError, need, unknown
+from equipoise.data import core_first, generator_for, open_source
+from equipoise.errors import RecipeError, need
 from equipoise.game import (
-    NORMALIZATIONS,
-    OBJECTIVES,
-    OPTIMIZERS,
-    PENALTIES,
+    PLAIN,
+    Augmented,
+    Noise,
     Objective,
+    Setting,
+    ada,
     averaged,
     couples_batch,
-    factor,
+    following,
+    instance_noise,
+    least_squares,
     objective,
+    relabelled,
 )
 from equipoise.metrics import FAMILIES as METRICS
-from equipoise.networks import FAMILIES as NETWORKS
-from equipoise.recipe import Optimizer, Recipe, Schedule
-from equipoise.record import SIGNALS
+from equipoise.networks import faded
+from equipoise.recipe import Recipe
+from equipoise.training.controls import Control, Scaler, controls_of
+from equipoise.training.dials import Dial, Gammas, dials_of
+from equipoise.training.fits import check_names
+from equipoise.training.players import Players, build_optimizers, build_players
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-PLAYERS = ("generator", "discriminator")
+MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+C = TypeVar("C", bound=Control)
 
 
 @dataclass
 class Game:
-    """The live objects of one run; `recipe` says what they are."""
+    """The live objects of one run; `recipe` says what they are.
+
+    Attributes:
+        source: where reals come from.
+        generator, average: the player that samples, and its moving average.
+        network: the discriminator as its family builds it, without what stands before it.
+        discriminator: what both players' losses see: `network` behind augmentation, noise, packing.
+        joint: whether reals and fakes pass the discriminator together.
+        dials: what follows the images shown alone; `controls`: what follows the game.
+        gammas, generator_gammas: weights of the penalties.
+        weights: each player's parameters, looked up once; `follow` moves the average by its decay.
+        latent_noise: standard deviation of the noise on z in training.
+    """
 
     recipe: Recipe
     fabric: Fabric
     source: Any
     objective: Objective
     generator: nn.Module
+    network: nn.Module
     discriminator: nn.Module
     average: nn.Module
+    augmented: Augmented | None
+    noises: dict[str, list[Noise]]
     optimizers: dict[str, torch.optim.Optimizer]
     evaluators: tuple[Callable[[Tensor], Mapping[str, float]], ...]
     joint: bool
+    setting: Setting
+    gammas: Gammas
+    generator_gammas: Gammas
+    weights: dict[str, list[nn.Parameter]]
+    follow: Callable[[float], None]
+    latent_noise: float = 0.0
+    dials: tuple[Dial, ...] = ()
+    controls: dict[str, Control] = field(default_factory=dict)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -64,29 +95,64 @@ class Game:
         """Where the players live."""
         return self.fabric.device
 
+    @property
+    def hidden(self) -> list[nn.Module]:
+        """The discriminator's layers whose outputs are its features."""
+        return self.network.hidden  # type: ignore[return-value]  # every family has them
+
+    @property
+    def stages(self) -> int:
+        """How often a growing game doubles its size."""
+        return int(self.network.stages)  # type: ignore[arg-type]  # a growing family has them
+
     def z(self, purpose: str, position: int, n: int) -> Tensor:
         """n latent vectors ~ N(0, I), a function of (seed, purpose, position)."""
         shape = (n, self.recipe.generator.z_dim)
         rng = generator_for(self.recipe.seed, purpose, position)
         return torch.randn(shape, generator=rng).to(self.device)
 
-    def settle(self, images: int) -> dict[str, float]:
-        """Set the learning rates for `images` shown so far; return each penalty's gamma."""
-        recipe = self.recipe
-        for player, settings in _optimizers(recipe).items():
-            rate = settings.lr * scheduled(settings.schedule, images, recipe)
-            for group in self.optimizers[player].param_groups:
-                group["lr"] = rate
+    def latents(self, purpose: str, position: int, n: int) -> Tensor:
+        """The latents of training: z with the recipe's noise."""
+        z = self.z(purpose, position, n)
+        if self.latent_noise == 0:
+            return z
+        rng = generator_for(self.recipe.seed, f"{purpose}/noise", position)
+        return instance_noise(z, self.latent_noise, rng)
+
+    def settle(self, images: int) -> None:
+        """Turn every dial to where it stands with `images` shown so far."""
+        for turn in self.dials:
+            turn(images)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The recipe's mixed precision, or nothing."""
+        dtype = MIXED.get(self.recipe.compute.precision)
+        if dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    def control(self, name: str, kind: type[C]) -> C | None:
+        """The control called `name`, None where the recipe has none."""
+        found = self.controls.get(name)
+        assert found is None or isinstance(found, kind)
+        return found
+
+    def scaler(self, player: str) -> torch.amp.GradScaler | None:
+        """The player's loss scaler, None unless float16."""
+        found = self.control(f"scaler/{player}", Scaler) if self.controls else None
+        return None if found is None else found.scaler
+
+    def faded(self, real: Tensor) -> Tensor:
+        """Reals as they look at the size that a growing game plays at."""
+        return faded(real, self.network.stage, self.stages)  # type: ignore[arg-type]  # it grows
+
+    def said(self) -> dict[str, float]:
+        """What the controls would have known, for the trace."""
         return {
-            name: penalty.gamma * scheduled(penalty.schedule, images, recipe)
-            for name, penalty in recipe.penalties.items()
+            f"control/{name}/{what}": value
+            for name, control in self.controls.items()
+            for what, value in control.said().items()
         }
-
-
-def scheduled(schedule: Schedule, images: int, recipe: Recipe) -> float:
-    """The schedule's factor when `images` reals have been shown."""
-    span = (schedule.kimg or recipe.kimg) * 1000
-    return factor(schedule.shape, schedule.start, schedule.end, images / span)
 
 
 def build(recipe: Recipe) -> Game:
@@ -98,6 +164,78 @@ def build(recipe: Recipe) -> Game:
     """
     check_names(recipe)
     fabric = _fabric(recipe)
+    source = _source(recipe)
+    with _fitting(recipe):
+        players = build_players(recipe, tuple(source.shape))
+        _placed(recipe, fabric, players)
+        game = _assembled(recipe, fabric, source, players)
+        game.dials = dials_of(game)
+        game.controls = controls_of(game)
+    return game
+
+
+def _assembled(recipe: Recipe, fabric: Fabric, source: Any, players: Players) -> Game:
+    networks = {"generator": players.generator, "discriminator": players.discriminator}
+    reals = source.reals(recipe.evaluation.samples, recipe.seed)
+    average = averaged(players.generator)
+    game = Game(
+        recipe=recipe,
+        fabric=fabric,
+        source=source,
+        objective=_objective(recipe),
+        generator=players.generator,
+        network=players.network,
+        discriminator=players.discriminator,
+        average=average,
+        augmented=players.augmented,
+        noises=players.noises,
+        optimizers=build_optimizers(recipe, networks),
+        evaluators=tuple(METRICS[m](reals, source.mixture) for m in recipe.evaluation.metrics),
+        joint=not couples_batch(players.discriminator),
+        setting=_setting(recipe),
+        gammas=Gammas(recipe.penalties, recipe),
+        generator_gammas=Gammas(recipe.generator_penalties, recipe),
+        weights={name: list(player.parameters()) for name, player in networks.items()},
+        follow=following(average, players.generator),
+    )
+    for player in recipe.compute.compile:  # after the average is copied: it stays as it is
+        (game.network if player == "discriminator" else game.generator).compile()
+    return game
+
+
+def _placed(recipe: Recipe, fabric: Fabric, players: Players) -> None:
+    for module in (players.generator, players.discriminator):
+        module.to(fabric.device)
+        if recipe.compute.channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub lacks it
+
+
+def _objective(recipe: Recipe) -> Objective:
+    o = recipe.objective
+    base = objective(o.name) if o.labels is None else least_squares(*o.labels)
+    noise = torch.default_generator if o.label_flip else None  # reseeded at every iteration
+    return relabelled(base, o.label_smoothing, o.fake_smoothing, o.label_flip, noise)
+
+
+def _setting(recipe: Recipe) -> Setting:
+    slopes, c = recipe.slopes, recipe.consistency
+    plain = not (slopes.per_patch or slopes.per_pixel or c.policy or c.sigma)
+    return PLAIN if plain else Setting(None, slopes.per_patch, slopes.per_pixel, _transform(recipe))
+
+
+def _transform(recipe: Recipe) -> Callable[[Tensor], Tensor]:
+    """T of the consistency penalties."""
+    c = recipe.consistency
+
+    def transform(images: Tensor) -> Tensor:
+        if c.policy:
+            images = ada(images, 1.0, policy=c.policy)
+        return instance_noise(images, c.sigma)
+
+    return transform
+
+
+def _source(recipe: Recipe) -> Any:
     data = recipe.data
     source = open_source(
         data.kind,
@@ -106,62 +244,7 @@ def build(recipe: Recipe) -> Game:
         channels=data.channels,
         augment=data.augment if data.augment.active else None,
     )
-    with _fitting(recipe):
-        generator, discriminator = _players(recipe, tuple(source.shape))
-    generator, discriminator = fabric.to_device(generator), fabric.to_device(discriminator)
-    average = averaged(generator)
-    players = {"generator": generator, "discriminator": discriminator}
-    optimizers = {name: _optimizer(players[name], _optimizers(recipe)[name]) for name in PLAYERS}
-    reals = source.reals(recipe.evaluation.samples, recipe.seed)
-    evaluators = tuple(METRICS[m](reals, source.mixture) for m in recipe.evaluation.metrics)
-    game = Game(
-        recipe=recipe,
-        fabric=fabric,
-        source=source,
-        objective=objective(recipe.objective.name, recipe.objective.label_smoothing),
-        generator=generator,
-        discriminator=discriminator,
-        average=average,
-        optimizers=optimizers,
-        evaluators=evaluators,
-        joint=not couples_batch(discriminator),
-    )
-    with _fitting(recipe):
-        game.settle(0)
-    return game
-
-
-def check_names(recipe: Recipe) -> None:
-    """Refuse a recipe that names a part which does not exist; cheap, nothing is built.
-
-    Raises:
-        RecipeError: with the path, the nearest name and all choices.
-    """
-    named: list[tuple[str, str, Mapping[str, Any]]] = [
-        ("data.kind", recipe.data.kind, SOURCES),
-        ("generator.family", recipe.generator.family, NETWORKS),
-        ("generator.normalization", recipe.generator.normalization, NORMALIZATIONS),
-        ("discriminator.family", recipe.discriminator.family, NETWORKS),
-        ("discriminator.normalization", recipe.discriminator.normalization, NORMALIZATIONS),
-        ("objective.name", recipe.objective.name, OBJECTIVES),
-        ("optimizer.generator.name", recipe.optimizer.generator.name, OPTIMIZERS),
-        ("optimizer.discriminator.name", recipe.optimizer.discriminator.name, OPTIMIZERS),
-    ]
-    named += [("penalties", name, PENALTIES) for name in recipe.penalties]
-    named += [("evaluation.metrics", name, METRICS) for name in recipe.evaluation.metrics]
-    if recipe.evaluation.primary is not None:
-        measured = [n.removeprefix("metric/") for n in SIGNALS if n.startswith("metric/")]
-        named.append(("evaluation.primary", recipe.evaluation.primary, dict.fromkeys(measured)))
-    for path, name, table in named:
-        if name not in table:
-            raise RecipeError(f"recipe {recipe.name!r}: {unknown(path, name, table)}")
-    for name in recipe.penalties:
-        needs = " and ".join(PENALTIES[name].needs)
-        if needs:
-            raise RecipeError(
-                f"recipe {recipe.name!r}: penalties.{name} needs {needs}, which recipes cannot give"
-                f" yet; use equipoise.game.PENALTIES[{name!r}] in a loop of your own"
-            )
+    return source if data.curriculum is None else core_first(source)
 
 
 @contextlib.contextmanager
@@ -181,50 +264,12 @@ def _fabric(recipe: Recipe) -> Fabric:
     compute = recipe.compute
     torch.set_num_threads(compute.threads)
     try:
-        return Fabric(accelerator=compute.device, devices=1, precision=compute.precision)
+        return Fabric(accelerator=compute.device, devices=1)
     except RuntimeError as error:
         raise RecipeError(
             f"recipe {recipe.name!r}: compute.device = {compute.device!r} is not available here;"
             " set it to 'auto' or 'cpu'"
         ) from error
-
-
-def _players(recipe: Recipe, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
-    """Each player from its own seed, so that changing one leaves the other's first weights."""
-    g, d = recipe.generator, recipe.discriminator
-    with torch.random.fork_rng():
-        _seed_layers(recipe.seed, "weights/generator", 0)
-        generator = NETWORKS[g.family].generator(shape, g.z_dim, g.width, g.depth, g.normalization)
-        _seed_layers(recipe.seed, "weights/discriminator", 0)
-        discriminator = NETWORKS[d.family].discriminator(shape, d.width, d.depth, d.normalization)
-    return generator, discriminator
-
-
-def _seed_layers(seed: int, purpose: str, position: int) -> None:
-    torch.manual_seed(generator_for(seed, purpose, position).initial_seed())
-
-
-def seed_layers(game: Game, images: int) -> None:
-    """Let layers that draw from torch's global generator (dropout) depend on the position alone."""
-    _seed_layers(game.recipe.seed, "layers", images)
-
-
-def _optimizers(recipe: Recipe) -> dict[str, Optimizer]:
-    return {
-        "generator": recipe.optimizer.generator,
-        "discriminator": recipe.optimizer.discriminator,
-    }
-
-
-def _optimizer(module: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
-    return OPTIMIZERS[settings.name](
-        [p for p in module.parameters() if p.requires_grad],
-        lr=settings.lr,
-        beta1=settings.beta1,
-        beta2=settings.beta2,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-    )
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from equipoise.game import decay_of, ema_update
 from equipoise.recipe import Recipe
 from equipoise.record import TraceWriter
 from equipoise.training.checkpoint import Progress, save
+from equipoise.training.dials import ema_decay
 from equipoise.training.evaluation import evaluate, picture
-from equipoise.training.game import Game, seed_layers
+from equipoise.training.game import Game
 from equipoise.training.observer import (
     CONTINUE,
     Answer,
@@ -21,7 +21,8 @@ from equipoise.training.observer import (
     Rollback,
     Stop,
 )
-from equipoise.training.step import discriminator_update, generator_update
+from equipoise.training.players import seed_layers
+from equipoise.training.rounds import ROUNDS
 
 INTERRUPTED = Stop("interrupted")
 
@@ -40,21 +41,18 @@ def play(
     weights that an unbroken run would have. `interrupted` is looked at after every iteration: once
     it holds anything, the state is saved and the loop ends.
     """
-    recipe = game.recipe
+    recipe, round_ = game.recipe, ROUNDS[game.recipe.balance.order]
     began = time.perf_counter() - progress.seconds
     answer: Answer = CONTINUE
 
     while not spent(recipe, progress) and isinstance(answer, Continue):
         before = progress.images
-        gammas = game.settle(before)
-        seed_layers(game, before)
+        game.settle(before)
+        seed_layers(recipe.seed, before, game.device)
 
-        for _ in range(recipe.balance.discriminator_steps):
-            d, real, fake = discriminator_update(game, progress.images, gammas)
-            progress.images += recipe.batch
-        for repeat in range(recipe.balance.generator_steps):
-            g = generator_update(game, before, repeat, real)
-        ema_update(game.average, game.generator, _ema_decay(game))
+        played = round_(game, before, progress.step)
+        progress.images += recipe.images_per_iteration
+        game.follow(ema_decay(recipe, before))
 
         progress.step += 1
         progress.seconds = time.perf_counter() - began
@@ -62,12 +60,15 @@ def play(
             step=progress.step,
             images=progress.images,
             seconds=progress.seconds,
-            real=real,
-            fake=fake.detach(),
-            real_logits=d.real_logits,
-            fake_logits=d.fake_logits,
-            losses={"discriminator": d.loss.detach(), "generator": g.loss.detach()},
-            penalties=d.penalties,
+            real=played.real,
+            fake=played.fake,
+            real_logits=played.discriminator.real_logits,
+            fake_logits=played.discriminator.fake_logits,
+            losses={
+                "discriminator": played.discriminator.loss.detach(),
+                "generator": played.generator.loss.detach(),
+            },
+            penalties={**played.discriminator.penalties, **played.generator.penalties},
         )
         answer = _ask(observers, iteration)
         if interrupted:
@@ -77,7 +78,7 @@ def play(
         # once in a while: measure and picture
         if done or _due(before, progress.images, recipe.evaluation.every_kimg):
             metrics = evaluate(game)
-            named = {f"metric/{name}": value for name, value in metrics.items()}
+            named = {f"metric/{name}": value for name, value in metrics.items()} | game.said()
             trace.row(progress.step, iteration.kimg, progress.seconds, named)
             picture(game, run_dir, trace, progress.step)
             for observer in observers:
@@ -107,10 +108,3 @@ def _due(before: int, now: int, every_kimg: float) -> bool:
     """Whether the count of reals has passed a multiple of `every_kimg`."""
     every = max(1, round(every_kimg * 1000))
     return now // every > before // every
-
-
-def _ema_decay(game: Game) -> float:
-    half_life = game.recipe.ema.half_life_kimg
-    if half_life is None:
-        return 0.0
-    return decay_of(half_life * 1000, game.recipe.images_per_iteration)

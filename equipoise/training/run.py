@@ -30,9 +30,10 @@ from equipoise.training.directory import (
     refuse_occupied,
 )
 from equipoise.training.evaluation import picture_reals
-from equipoise.training.game import PLAYERS, Game, build, parameter_count
+from equipoise.training.game import Game, build, parameter_count
 from equipoise.training.loop import INTERRUPTED, play, spent
 from equipoise.training.observer import Answer, Observer, Rollback, Stop
+from equipoise.training.players import PLAYERS
 
 RESULT = "result.json"
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from equipoise.game import OBJECTIVES, least_squares, objective, relabelled
-from equipoise.recipe.contradictions import SMOOTHING_UNDEFINED
+from equipoise.recipe.contradictions.losses import SMOOTHING_UNDEFINED
 
 REAL = torch.tensor([-3.0, -1.2, -0.4, 0.0, 0.7, 1.5, 4.0], dtype=torch.float64)
 FAKE = torch.tensor([2.5, -1.6, 0.3, 0.0, -0.8, 1.1, -5.0], dtype=torch.float64)

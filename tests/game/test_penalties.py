@@ -23,7 +23,7 @@ from equipoise.game import (
 )
 from equipoise.game.penalties import scored
 from equipoise.networks import DcganDiscriminator, MlpDiscriminator
-from equipoise.recipe.contradictions import INPUT_GRADIENT_PENALTIES
+from equipoise.recipe.contradictions.players import INPUT_GRADIENT_PENALTIES
 
 
 class Quadratic(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.game import (
+    MINIBATCH_LAYERS,
     AdaIN,
     ConditionalBatchNorm,
     MinibatchDeviation,
@@ -24,6 +25,7 @@ from equipoise.game import (
     VirtualBatchNorm,
     adain,
     couples_batch,
+    equalize,
     equalized,
     minibatch_deviation,
     modulated_conv2d,
@@ -338,3 +340,35 @@ def test_pixel_noise_is_one_image_for_all_channels():
     assert out[:, 0].abs().max() == 0
     assert torch.equal(out[:, 2], 2 * out[:, 1])
     assert not torch.equal(out[0], out[1])
+
+
+def test_equalizing_a_module_reaches_every_layer_and_keeps_its_variance():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Linear(64, 64), nn.ReLU(), nn.Unflatten(1, (16, 2, 2)),
+        nn.ConvTranspose2d(16, 8, 4, 2, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 3, 3),
+    )  # fmt: skip
+    assert equalize(net) == ["0", "3", "5"]
+    for index, inputs in ((0, 64), (3, 16 * 16 / 4), (5, 8 * 9)):
+        layer = net[index]
+        assert layer.parametrizations.weight.original.std().item() == pytest.approx(1, abs=0.15)
+        scale = (layer.weight / layer.parametrizations.weight.original).flatten()[0].item()
+        assert scale == pytest.approx(math.sqrt(2 / inputs))
+        assert layer.bias.abs().max() == 0
+
+
+def test_equalizing_leaves_parametrized_layers_and_refuses_a_module_without_others():
+    spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))
+    assert equalize(nn.Sequential(spectral, nn.Linear(4, 4))) == ["1"]
+    with pytest.raises(ValueError, match="nothing to equalize"):
+        equalize(nn.Sequential(spectral))
+
+
+@pytest.mark.parametrize("kind", MINIBATCH_LAYERS)
+def test_minibatch_layers_say_how_many_features_leave_them(kind):
+    layer, features = MINIBATCH_LAYERS[kind](6)
+    x = torch.randn(8, 6)
+    out = layer(x)
+    assert out.shape == (8, features)
+    assert torch.equal(out[:, :6], x)
+    assert (features == 6) == (kind == "none")

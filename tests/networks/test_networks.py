@@ -4,17 +4,49 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.game import NORMALIZATIONS, discriminator_loss, generator_loss, objective
+from equipoise.game import (
+    NORMALIZATIONS,
+    MinibatchDeviation,
+    MinibatchDiscrimination,
+    Noise,
+    SelfAttention,
+    captured,
+    discriminator_loss,
+    generator_loss,
+    objective,
+)
 from equipoise.networks import FAMILIES
 
 Z, WIDTH, DEPTH = 5, 8, 2
 SHAPES = {
     "mlp": [(2,), (1, 8, 8), (3, 16, 16), (1, 32, 32), (1, 4, 6)],
     "dcgan": [(1, 8, 8), (3, 8, 8), (3, 16, 16), (1, 32, 32)],
+    "progressive": [(1, 8, 8), (3, 8, 8), (3, 16, 16), (1, 32, 32)],
 }
 CASES = [(family, shape) for family, shapes in SHAPES.items() for shape in shapes]
-REFUSED = {("mlp", "instance"): "after a dense layer"}
+REFUSED = {
+    ("mlp", "instance"): "after a dense layer",
+    **{("progressive", kind): "equalized" for kind in NORMALIZATIONS if kind != "none"},
+}
 KINDS = [(f, kind) for f in SHAPES for kind in NORMALIZATIONS if (f, kind) not in REFUSED]
+EXTRAS = {
+    "attention": {"attention": True},
+    "dropout": {"dropout": 0.5},
+    "deviation": {"minibatch": "deviation"},
+    "discrimination": {"minibatch": "discrimination"},
+    "noise": {"noise": True},
+}
+MEANT = {
+    "attention": SelfAttention,
+    "dropout": nn.modules.dropout._DropoutNd,
+    "deviation": MinibatchDeviation,
+    "discrimination": MinibatchDiscrimination,
+    "noise": Noise,
+}
+REFUSED_EXTRAS = {
+    ("mlp", "attention"): "family 'dcgan'",
+    ("progressive", "discrimination"): "unknown discriminator.minibatch",
+}
 cases = pytest.mark.parametrize(("family", "shape"), CASES)
 kinds = pytest.mark.parametrize(("family", "kind"), KINDS)
 players_of_dcgan = pytest.mark.parametrize("player", ["generator", "discriminator"])
@@ -56,7 +88,7 @@ def assert_shapes(family, shape, kind):
     assert generator.z_dim == Z
 
 
-@cases
+@pytest.mark.parametrize(("family", "shape"), [c for c in CASES if c[0] != "progressive"])
 def test_images_lie_between_minus_one_and_one_and_points_are_free(family, shape):
     generator, _ = build(family, shape)
     with torch.no_grad():
@@ -76,6 +108,9 @@ def assert_reached(module):
 @kinds
 def test_gradient_reaches_every_parameter_of_both_players(family, kind):
     generator, discriminator = (m.double() for m in build(family, (1, 8, 8), kind))
+    for player in (generator, discriminator):
+        if FAMILIES[family].grows:
+            player.stage = 0.5  # while one size fades in, all layers of both are in play
     real = torch.rand(16, 1, 8, 8, dtype=torch.float64) * 2 - 1
     fake = generator(torch.randn(16, Z, dtype=torch.float64))
     loss = objective("non_saturating")
@@ -111,7 +146,7 @@ def test_normalization_stands_where_it_was_asked_for(family, kind):
         assert bool(found) == bool(MARKS[kind])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [f for f in FAMILIES if (f, "spectral") not in REFUSED])
 def test_a_spectral_discriminator_normalizes_all_its_layers(family):
     _, discriminator = build(family, (1, 8, 8), "spectral")
     weighted = [m for m in discriminator.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
@@ -170,5 +205,62 @@ def test_sizes_are_those_counted_by_hand(case):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_unknown_normalization_is_refused(family):
-    with pytest.raises(ValueError, match="unknown normalization 'layers'"):
+    with pytest.raises(ValueError, match=r"normalization.*'layers'"):
         build(family, (1, 8, 8), "layers")
+
+
+def extended(family, extra, player, shape=(1, 16, 16)):
+    """One player of a family with an extra, in double precision."""
+    torch.manual_seed(0)
+    make = getattr(FAMILIES[family], player)
+    sizes = (Z, WIDTH) if player == "generator" else (WIDTH,)
+    return make(shape, *sizes, DEPTH, "none", **EXTRAS[extra]).double()
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_extras_stand_in_the_discriminator_and_r1_passes_through_them(family, extra):
+    if (family, extra) in REFUSED_EXTRAS:
+        with pytest.raises(ValueError, match=REFUSED_EXTRAS[family, extra]):
+            extended(family, extra, "discriminator")
+        return
+    network = extended(family, extra, "discriminator")
+    assert any(isinstance(m, MEANT[extra]) for m in network.modules())
+    real, fake = torch.randn(2, 8, 1, 16, 16, dtype=torch.float64)
+    move = discriminator_loss(network, objective("hinge"), real, fake, {"r1": 1.0}, joint=False)
+    move.loss.backward()
+    assert move.penalties["r1"] > 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("extra", ["attention", "dropout"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_extras_stand_in_the_generator(family, extra):
+    if (family, extra) in REFUSED_EXTRAS:
+        with pytest.raises(ValueError, match=r"generator\.attention"):
+            extended(family, extra, "generator")
+        return
+    network = extended(family, extra, "generator")
+    assert any(isinstance(m, MEANT[extra]) for m in network.modules())
+    assert network(torch.randn(3, Z, dtype=torch.float64)).shape == (3, 1, 16, 16)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_hidden_layers_are_those_that_a_pass_goes_through_in_order(family):
+    _, discriminator = build(family, (1, 16, 16))
+    with captured(discriminator.hidden) as features:
+        discriminator(torch.randn(3, 1, 16, 16))
+    assert len(features) == len(discriminator.hidden) >= 2
+    assert all(len(f) == 3 for f in features)
+    again = []
+    for layer in discriminator.hidden:
+        layer.register_forward_hook(lambda *_, layer=layer: again.append(layer))
+    discriminator(torch.randn(3, 1, 16, 16))
+    assert again == discriminator.hidden
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_dropout_rate_out_of_range_is_refused(family, p):
+    with pytest.raises(ValueError, match="dropout = "):
+        FAMILIES[family].discriminator((1, 8, 8), WIDTH, DEPTH, dropout=p)

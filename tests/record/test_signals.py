@@ -34,6 +34,11 @@ def test_players_are_looked_up_under_their_entry(player):
         assert describe(name.replace("<player>", player)) is SIGNALS[name]
 
 
+@pytest.mark.parametrize("template", ["penalty/<name>", "control/<name>"])
+def test_parts_of_a_run_are_looked_up_under_their_entry(template):
+    assert describe(template.replace("<name>", "augmentation/p")) is SIGNALS[template]
+
+
 @pytest.mark.parametrize(
     "name", ["", "loss", "loss/", "unknown", "metric/unknown", "logits/real/x"]
 )

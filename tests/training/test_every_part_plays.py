@@ -1,43 +1,71 @@
-"""Every part that a recipe can name builds, and plays three finite iterations."""
+"""Whatever a recipe allows builds and takes three finite steps; what it refuses, it says why."""
+
+import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recipe_features import FEATURES, play_three, small
 
 from equipoise.errors import RecipeError
-from equipoise.game import NORMALIZATIONS, OBJECTIVES, OPTIMIZERS, PENALTIES
+from equipoise.game import OBJECTIVES
 from equipoise.recipe import load
-from equipoise.training import build
-from equipoise.training.step import discriminator_update, generator_update
 
-ALONE = {"penalties.r1.gamma": 0.0, "penalties.r2.gamma": 0.0}
-PARTS = [
-    *[("ring", {"objective.name": name}) for name in OBJECTIVES],
-    *[("digits", {"objective.name": name}) for name in OBJECTIVES],
-    *[("ring", {f"penalties.{n}.gamma": 0.1}) for n, p in PENALTIES.items() if not p.needs],
-    *[("digits", {f"penalties.{n}.gamma": 0.1}) for n, p in PENALTIES.items() if not p.needs],
-    *[("digits", {"generator.normalization": name}) for name in NORMALIZATIONS],
-    *[("digits", {"discriminator.normalization": name, **ALONE}) for name in NORMALIZATIONS],
-    *[("ring", {"optimizer.generator.name": name}) for name in OPTIMIZERS],
-    *[("ring", {"optimizer.discriminator.name": name}) for name in OPTIMIZERS],
-]
+ALONE = [(preset, name) for preset, features in FEATURES.items() for name in features]
+# Alone in a small game of non-saturating players these contradict something, with these words.
+REFUSED_ALONE = {
+    ("ring", "generator.normalization=instance"): "after a dense layer",
+    ("ring", "discriminator.normalization=instance"): "after a dense layer",
+    ("ring", "objective.label_smoothing"): "scores pairs",
+    ("ring", "objective.fake_smoothing"): "scores pairs",
+    ("ring", "objective.label_flip"): "scores pairs",
+    ("ring", "pseudo_real"): "shifted at will",
+    ("ring", "balance.hold r_t"): "shifted at will",
+}
 
 
-def said(part):
-    return "-".join(str(word) for pair in part[1].items() for word in (part[0], *pair))
+@pytest.mark.parametrize(("preset", "name"), ALONE, ids="-".join)
+def test_every_feature_alone_takes_three_finite_steps(preset, name):
+    words = REFUSED_ALONE.get((preset, name))
+    if words is None:
+        play_three(small(preset, FEATURES[preset][name]))
+        return
+    with pytest.raises(RecipeError, match=words):
+        play_three(small(preset, FEATURES[preset][name]))
 
 
-@pytest.mark.parametrize(("preset", "edit"), PARTS, ids=map(said, PARTS))
-def test_three_finite_iterations(preset, edit):
-    small = {"batch": 8, "generator.width": 8, "discriminator.width": 8, "evaluation.metrics": []}
-    game = build(load(preset).edit({**small, "evaluation.primary": None, **edit}))
-    for step in range(3):
-        images = step * 8
-        gammas = game.settle(images)
-        move, real, _ = discriminator_update(game, images, gammas)
-        reply = generator_update(game, images, 0, real)
-        assert move.loss.isfinite()
-        assert reply.loss.isfinite()
-        assert all(p.isfinite().all() for p in game.generator.parameters())
-        assert all(p.isfinite().all() for p in game.discriminator.parameters())
+def plays_or_is_refused(preset, names):
+    """True where it plays; False where it is refused with path, reason and way out."""
+    try:
+        recipe = small(preset, *(FEATURES[preset][name] for name in names))
+        play_three(recipe)
+    except RecipeError as error:
+        said = str(error)
+        assert said.startswith("recipe "), said
+        assert "\n" not in said
+        assert ";" in said or "use " in said, f"no way out: {said}"
+        return False
+    return True
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_any_handful_of_features_plays_or_is_refused_with_the_reason(data):
+    preset = data.draw(st.sampled_from(sorted(FEATURES)))
+    names = st.sampled_from(sorted(FEATURES[preset]))
+    plays_or_is_refused(preset, data.draw(st.lists(names, min_size=2, max_size=5, unique=True)))
+
+
+SHARES = 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("preset", sorted(FEATURES))
+def test_every_pair_of_features_plays_or_is_refused_with_the_reason(preset, share):
+    pairs = list(itertools.combinations(sorted(FEATURES[preset]), 2))[share::SHARES]
+    played = sum(plays_or_is_refused(preset, pair) for pair in pairs)
+    assert played > 0.7 * len(pairs)
 
 
 @pytest.mark.parametrize("name", [n for n, o in OBJECTIVES.items() if not o.labelled])

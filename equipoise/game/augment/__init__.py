@@ -6,8 +6,11 @@ from equipoise.game.augment.control import adapted, overfitting_sign, pseudo_rea
 from equipoise.game.augment.diffaugment import DIFFAUGMENT_PARTS, diffaugment
 from equipoise.game.augment.noise import instance_noise
 
+AUGMENTATIONS = {"diffaugment": diffaugment, "ada": ada}
+
 __all__ = [
     "ADA_PARTS",
+    "AUGMENTATIONS",
     "DIFFAUGMENT_PARTS",
     "Augmentation",
     "Augmented",

@@ -26,7 +26,11 @@ from equipoise.game.objectives.cross_entropy import (
     minimax_generator,
     non_saturating_generator,
 )
-from equipoise.game.objectives.features import feature_matching, mean_feature_matching
+from equipoise.game.objectives.features import (
+    captured,
+    feature_matching,
+    mean_feature_matching,
+)
 from equipoise.game.objectives.labels import flips, relabelled
 from equipoise.game.objectives.least_squares import (
     least_squares,
@@ -159,6 +163,7 @@ __all__ = [
     "LOG2",
     "OBJECTIVES",
     "Objective",
+    "captured",
     "feature_matching",
     "flips",
     "least_squares",

@@ -6,9 +6,11 @@ discriminators of layers. Real features take no gradient.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from equipoise.game.logits import mean_of, per_sample
 
@@ -64,3 +66,26 @@ def mean_feature_matching(real: Tensor, fake: Tensor) -> Tensor:
             " be compared where all but the batch agrees"
         )
     return (real.detach().mean(0) - fake.mean(0)).square().sum()
+
+
+@contextlib.contextmanager
+def captured(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """What each of `layers` gives while the block runs, in the order of the calls, with graph.
+
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    >>> with captured([net[1]]) as features:
+    ...     logits = net(Tensor([[0.0, 1.0]] * 5))
+    >>> [tuple(f.shape) for f in features]
+    [(5, 3)]
+    """
+    found: list[Tensor] = []
+
+    def note(_: nn.Module, __: Any, output: Tensor) -> None:
+        found.append(output)
+
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()

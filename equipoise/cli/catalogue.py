@@ -61,7 +61,7 @@ def _normalizations() -> dict[str, str]:
 def _augmentations() -> dict[str, str]:
     from equipoise.game import ADA_PARTS, AUGMENTATIONS, DIFFAUGMENT_PARTS
 
-    parts = {"diffaugment": DIFFAUGMENT_PARTS, "ada": ADA_PARTS}
+    parts: dict[str, dict[str, Any]] = {"diffaugment": DIFFAUGMENT_PARTS, "ada": ADA_PARTS}
     found = {}
     for name, function in AUGMENTATIONS.items():
         found[name] = _first_sentence(function)

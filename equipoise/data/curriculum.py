@@ -1,16 +1,17 @@
 """Core first, outliers later: a source that shows its most typical samples alone.
 
 How typical an array's sample is: its likelihood under a Gaussian fitted to the data, as DeVries,
-Drozdzal and Taylor 2020 ("Instance selection for GANs") rank samples; theirs is fitted to features
-of a trained network, ours to principal components of the pixels, which need none. Of a mixture it
-is the distance from the mode's centre.
+Drozdzal and Taylor 2020 ("Instance selection for GANs", arXiv 2007.15255) rank samples; theirs is
+fitted to features of a trained network, ours to principal components of the pixels, which need
+none. Of a mixture it is the distance from the mode's centre.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import final
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from equipoise.errors import DataError
 
 COMPONENTS = 64  # of the pixels, at most
 KEPT = 0.99  # of the variance
+EXACT = 4096  # the side of the largest matrix whose eigenvectors are all found
+SPARE, ROUNDS = 16, 8  # of subspace iteration: columns beyond COMPONENTS, and passes
 
 
 def core_first(source: Source) -> CoreFirst:
@@ -42,7 +45,7 @@ def core_first(source: Source) -> CoreFirst:
     )
 
 
-class CoreFirst:
+class CoreFirst(ABC):
     """A source whose batches come from the most typical `share` of the data.
 
     The sample at a position is a function of (seed, position, share); at share 1 it is the wrapped
@@ -52,7 +55,7 @@ class CoreFirst:
         DataError: a share out of (0, 1].
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Source) -> None:
         self.source = source
         self._share = 1.0
 
@@ -92,15 +95,18 @@ class CoreFirst:
         """The wrapped source's reference set."""
         return self.source.reals(n, seed)
 
-    def _core(self, seed: int, images_seen: int, n: int) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def _core(self, seed: int, images_seen: int, n: int) -> Tensor: ...
 
 
+@final
 class CoreOfArray(CoreFirst):
-    """The ceil(share N) most likely samples, each epoch in an order of its own.
+    """The K = max(1, round(share N)) most likely samples, each as often as the next.
 
-    An epoch is as many positions as the core has samples, so each is shown once in it; its order is
-    that of the wrapped source at the same epoch, the others left out.
+    A position whose usual sample is in the core shows it, the others show a stand-in from the core:
+    in an epoch of N positions each core sample comes floor(N / K) or ceil(N / K) times. Epochs keep
+    the wrapped source's length on purpose: were they K long, a share that moves would shift the
+    place within the epoch and show the same samples again and again.
     """
 
     source: ArraySource
@@ -108,55 +114,104 @@ class CoreOfArray(CoreFirst):
     @functools.cached_property
     def difficulty(self) -> Tensor:
         """Squared Mahalanobis distance of each sample from the mean, float64 (N,)."""
-        return mahalanobis(self.source.samples.flatten(1).double())
+        return mahalanobis(self.source.samples.flatten(1))
 
     @functools.cached_property
     def order(self) -> Tensor:
-        """Indices of the samples, the most typical first."""
+        """Indices of the samples, the most typical first: int64 (N,)."""
         return self.difficulty.argsort(stable=True)
 
     @functools.cached_property
     def rank(self) -> Tensor:
-        """Of each sample, 0 for the most typical."""
-        rank = torch.empty_like(self.order)
-        rank[self.order] = torch.arange(len(rank))
-        return rank
+        """Of each sample, 0 for the most typical: int64 (N,)."""
+        return self.order.argsort()
 
     def _core(self, seed: int, images_seen: int, n: int) -> Tensor:
-        size = math.ceil(self.share * len(self.rank))
         pieces = [
-            self._piece(seed, epoch, start, stop, size)
-            for epoch, start, stop in spans(images_seen, n, size)
+            self._piece(seed, epoch, start, stop)
+            for epoch, start, stop in spans(images_seen, n, self.source.size)
         ]
         return torch.cat(pieces)
 
-    def _piece(self, seed: int, epoch: int, start: int, stop: int, size: int) -> Tensor:
-        order = epoch_order(seed, epoch, len(self.rank))
-        index = order[self.rank[order] < size][start:stop]
+    def _piece(self, seed: int, epoch: int, start: int, stop: int) -> Tensor:
+        whole = self.source.size
+        core = max(1, round(self.share * whole))
+        usual = epoch_order(seed, epoch, whole)[start:stop]
+        rank = self.rank[usual]
+        stand_in = self.order[_stand_ins(seed, epoch * whole, core)[rank % core]]
+        index = torch.where(rank < core, usual, stand_in)
         return self.source.changed(self.source.samples[index], seed, epoch, start, stop)
 
 
+@functools.lru_cache(maxsize=4)
+def _stand_ins(seed: int, images_seen: int, core: int) -> Tensor:
+    return torch.randperm(core, generator=generator_for(seed, "core", images_seen))
+
+
 def mahalanobis(points: Tensor) -> Tensor:
-    """(x - m)' C^-1 (x - m) in the leading principal components, (N, d) float64 -> (N,).
+    """(x - m)' C^-1 (x - m) in the leading principal components, (N, d) -> float64 (N,).
 
-    Components are kept until they hold 99 % of the variance, 64 at most. Without any variance all
-    are 0.
+    Components are kept until they hold 99 % of the variance, 64 at most; C is their variances,
+    `shrunk`. Without any variance all are 0.
     """
-    centred = points - points.mean(0)
-    tall = len(centred) >= centred.shape[1]
-    gram = centred.T @ centred if tall else centred @ centred.T
-    values, vectors = torch.linalg.eigh(gram)
-    values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-    if values.sum() == 0:
-        return torch.zeros(len(points), dtype=points.dtype)
-    held = values.cumsum(0) / values.sum()
-    kept = min(int((held < KEPT).sum()) + 1, COMPONENTS)
-    variances = values[:kept] / len(points)
-    # of the wide form u = X v / sqrt(lambda): scores are sqrt(lambda) u
-    scores = centred @ vectors[:, :kept] if tall else vectors[:, :kept] * values[:kept].sqrt()
-    return (scores.square() / variances).sum(1)
+    centred = points - points.mean(0, dtype=torch.float64)  # float64, and no second copy of points
+    total = torch.linalg.vector_norm(centred).square() / len(points)
+    if total == 0:
+        return torch.zeros(len(points), dtype=torch.float64)
+    scores = principal_scores(centred)
+    variances = scores.square().mean(0)
+    kept = int((variances.cumsum(0) < KEPT * total).sum()) + 1
+    scores, variances = scores[:, :kept], variances[:kept]
+    return (scores.square() / shrunk(variances, len(points))).sum(1)
 
 
+def principal_scores(centred: Tensor) -> Tensor:
+    """Coordinates along the k <= 64 leading principal axes: float64 (N, d) -> (N, k).
+
+    The smaller of the matrices X'X (d, d) and XX' (N, N) gives them exactly; where both are larger
+    than 4096, whose cube would take many minutes, subspace iteration from a fixed start does.
+    """
+    samples, dimensions = centred.shape
+    if min(samples, dimensions) > EXACT:
+        return _iterated_scores(centred)
+    tall = samples >= dimensions
+    found = torch.linalg.eigh(centred.T @ centred if tall else centred @ centred.T)
+    values: Tensor = found.eigenvalues.flip(0)[:COMPONENTS]
+    vectors: Tensor = found.eigenvectors.flip(1)[:, :COMPONENTS]
+    # of XX' the eigenvectors are the scores themselves, at unit length
+    return centred @ vectors if tall else vectors * values.clamp(min=0).sqrt()
+
+
+def _iterated_scores(centred: Tensor) -> Tensor:
+    """`principal_scores` by Halko, Martinsson and Tropp 2011 (arXiv 0909.4061), algorithm 4.4.
+
+    Its random start has a seed of its own: the scores depend on the data alone.
+    """
+    width = min(COMPONENTS + SPARE, *centred.shape)
+    rng = generator_for(0, "principal", 0)
+    axes: Tensor = torch.randn(centred.shape[1], width, generator=rng, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        axes = torch.linalg.qr(centred.T @ (centred @ axes)).Q
+    scores = centred @ axes
+    turn: Tensor = torch.linalg.eigh(scores.T @ scores).eigenvectors
+    return scores @ turn.flip(1)[:, :COMPONENTS]
+
+
+def shrunk(variances: Tensor, samples: int) -> Tensor:
+    """Variances (p,) of uncorrelated components drawn towards their mean: (1 - r) v + r mean(v).
+
+    r = (tr S^2 + (tr S)^2) / ((N + 1) (tr S^2 - (tr S)^2 / p)), at most 1, S = diag(v): the oracle
+    approximating shrinkage of Chen, Wiesel, Eldar and Hero 2010 (arXiv 0907.4698), equation 23
+    without its terms in 2 / p. Without it N <= p + 1 samples would all lie equally far from their
+    mean.
+    """
+    squares, square = variances.square().sum(), variances.sum().square()
+    spread = (samples + 1) * (squares - square / len(variances))
+    r = min(1.0, float((squares + square) / spread)) if spread > 0 else 1.0
+    return (1 - r) * variances + r * variances.mean()
+
+
+@final
 class CoreOfMixture(CoreFirst):
     """Draws within the central `share` of each mode: r = sigma sqrt(-2 log(1 - share u)).
 

@@ -39,6 +39,7 @@ from equipoise.game.layers import (
     pack,
 )
 from equipoise.game.moves import Move, discriminator_loss, generator_loss
+from equipoise.game.noise_scale import expected_cosine, gradient_noise_scale
 from equipoise.game.normalization import (
     NORMALIZATIONS,
     AdaIN,
@@ -212,6 +213,7 @@ __all__ = [
     "equalized",
     "exact_spectral_norm",
     "exact_spectral_norms",
+    "expected_cosine",
     "extragradient_round",
     "factor",
     "feature_matching",
@@ -222,6 +224,7 @@ __all__ = [
     "frozen",
     "gaussian_noise",
     "generator_loss",
+    "gradient_noise_scale",
     "gradient_norm",
     "initialize",
     "instance_noise",

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+Weighted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
+
 
 class Equalized(nn.Module):
     """weight -> scale * weight."""
@@ -22,10 +25,6 @@ class Equalized(nn.Module):
 
     def right_inverse(self, value: Tensor) -> Tensor:
         return value / self.scale
-
-
-Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
-Weighted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | Transposed
 
 
 def fan_in(layer: nn.Module) -> float:
@@ -43,8 +42,9 @@ def equalized(layer: nn.Module, gain: float = 1.0, rate: float = 1.0) -> nn.Modu
     """The layer with weight c w, w ~ N(0, 1 / rate^2), c = rate gain / sqrt(fan_in), in place.
 
     Under Adam every weight then learns at the same relative speed, `rate` times the optimizer's.
-    The bias is set to 0; `gain` is sqrt(2) before a ReLU. w is drawn from torch's global generator.
-    Karras et al. 2018, section 4.1; `rate` from Karras et al. 2019, appendix C.
+    The bias is set to 0; `gain` is sqrt(2) before a ReLU; `fan_in` as the function of this name.
+    w is drawn from torch's global generator. Karras et al. 2018, section 4.1; `rate` from Karras
+    et al. 2019, appendix C.
 
     Raises:
         ValueError: the layer is neither dense nor a convolution.
@@ -63,10 +63,11 @@ def equalized(layer: nn.Module, gain: float = 1.0, rate: float = 1.0) -> nn.Modu
 
 
 def equalize(module: nn.Module, gain: float = math.sqrt(2)) -> list[str]:
-    """`equalized` on every dense and convolution layer of `module`; returns their names.
+    """`equalized` on every dense and convolution layer of `module`, in place; returns their names.
 
-    Layers whose weight has a parametrization already (spectral, weight norm, equalized) are left:
-    it would divide the scale out again, or apply it twice.
+    Each is drawn anew, N(0, gain^2 / fan_in), and its bias set to 0. A layer whose weight has a
+    parametrization is left: spectral and weight normalization divide by the scale, so that nothing
+    would be equalized, and one that is equalized already would be scaled twice.
 
     Raises:
         ValueError: no layer is left to equalize.
@@ -78,8 +79,9 @@ def equalize(module: nn.Module, gain: float = math.sqrt(2)) -> list[str]:
     ]
     if not names:
         raise ValueError(
-            f"module = {type(module).__name__} has no dense or convolution layer without a"
-            " parametrization: nothing to equalize; build it with normalization 'none'"
+            f"module = {type(module).__name__} has no dense or convolution layer whose weight is"
+            " without a parametrization (spectral, weight, equalized): nothing to equalize; build"
+            " it with normalization 'none', or leave equalized rates out"
         )
     for name in names:
         equalized(module.get_submodule(name), gain)
@@ -171,24 +173,32 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([x, torch.exp(-distance).sum(1) - 1], 1)
 
 
-def no_minibatch(features: int) -> tuple[nn.Module, int]:
-    """The features as they are."""
-    return nn.Identity(), features
+def no_minibatch(channels: int, pixels: int = 1) -> tuple[nn.Module, int]:
+    """Nothing: each sample is judged alone."""
+    return nn.Identity(), channels * pixels
 
 
-def deviation_appended(features: int) -> tuple[nn.Module, int]:
-    """One channel more: the mean deviation within groups of 4 samples. Karras et al. 2018."""
-    return MinibatchDeviation(), features + 1
+def deviation_appended(channels: int, pixels: int = 1) -> tuple[nn.Module, int]:
+    """One channel more: the deviation within groups of 4 samples. Karras et al. 2018, section 3.
+
+    It stands on the last feature map, so every pixel has it.
+    """
+    return MinibatchDeviation(), (channels + 1) * pixels
 
 
-def discrimination_appended(features: int) -> tuple[nn.Module, int]:
-    """16 features more: closeness to the rest of the batch. Salimans et al. 2016."""
-    layer = MinibatchDiscrimination(features, 16)
-    return nn.Sequential(nn.Flatten(), layer), features + layer.features
+def discrimination_appended(channels: int, pixels: int = 1) -> tuple[nn.Module, int]:
+    """16 learned features more: closeness to the rest of the batch. Salimans et al. 2016.
+
+    It stands on flat features. The paper has 100 for one network of fixed size; here their weights
+    would outnumber all others.
+    """
+    layer = MinibatchDiscrimination(channels * pixels, 16)
+    return nn.Sequential(nn.Flatten(), layer), channels * pixels + layer.features
 
 
-# (features in) -> (module, features out), put before a discriminator's last dense layer
-MINIBATCH_LAYERS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
+# (channels, pixels) of a discriminator's last features -> the layer to put behind them, and the
+# number of flat features for the last dense layer
+MINIBATCH_LAYERS: dict[str, Callable[..., tuple[nn.Module, int]]] = {
     "none": no_minibatch,
     "deviation": deviation_appended,
     "discrimination": discrimination_appended,

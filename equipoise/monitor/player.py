@@ -110,11 +110,12 @@ class Player:
     def _read_movement(self) -> None:
         before, self._before = self._before, []
         now = [p.detach() for p in self._moved()]
-        moved = total_norm(torch._foreach_sub(now, before))
+        moved = total_norm(list(torch._foreach_sub(now, before)))
         self._sink(f"update_ratio/{self.name}", moved / total_norm(before).clamp_min(1e-12))
 
     def _moved(self) -> list[nn.Parameter]:
-        chosen, count = [], 0
+        chosen: list[nn.Parameter] = []
+        count = 0
         for parameter in self._parameters:
             count += parameter.numel()
             if chosen and count > MOST_MOVED:

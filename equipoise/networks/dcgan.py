@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from equipoise.game import SelfAttention, normalized
-from equipoise.networks.extras import after_hidden, hidden_of, judged
+from equipoise.game import normalized
+from equipoise.networks.extras import after_hidden, attends, attention_layer, hidden_of, judged
 
 SLOPE = 0.2
 COARSEST = 4  # pixels
@@ -34,8 +34,12 @@ def doublings(shape: tuple[int, ...], family: str = "dcgan") -> int:
 class DcganGenerator(nn.Module):
     """z (N, z_dim) -> images (N, C, S, S) in [-1, 1]; channels halve from width 2^k to `width`.
 
-    `depth` is not used: the size of the image fixes it. `attention` puts one layer at half the
-    full size, `dropout` drops whole maps after each hidden activation.
+    `depth` is not used: the size of the image fixes it. `attention` puts one layer on the largest
+    map below full size, of at most 32 pixels; `dropout` is the share of maps dropped behind each
+    hidden activation in training.
+
+    Raises:
+        ValueError: a shape other than 4 x 2^k; dropout out of [0, 1).
     """
 
     def __init__(
@@ -58,14 +62,14 @@ class DcganGenerator(nn.Module):
         layers: list[nn.Module] = [first, nn.Unflatten(1, (channels, COARSEST, COARSEST))]
         if batch:
             layers.append(nn.BatchNorm2d(channels))
-        layers += [nn.ReLU(), *after_hidden(nn.Dropout2d, dropout, False)]
-        for doubling in range(k):
-            if attention and doubling == k - 1:  # at half the size, as SAGAN's 32 of 64
-                layers.append(SelfAttention(channels))
+        layers += [nn.ReLU(), *after_hidden(nn.Dropout2d, dropout, noise=False)]
+        for size in (COARSEST << i for i in range(k)):
+            if attends(size, shape[-1], attention):
+                layers.append(attention_layer(channels, normalization == "spectral"))
             up = nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1)
             channels //= 2
             layers += [*normalized(normalization, up, channels), nn.ReLU()]
-            layers += after_hidden(nn.Dropout2d, dropout, False)
+            layers += after_hidden(nn.Dropout2d, dropout, noise=False)
         layers += [nn.Conv2d(channels, shape[0], 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
@@ -76,8 +80,12 @@ class DcganGenerator(nn.Module):
 class DcganDiscriminator(nn.Module):
     """Images (N, C, S, S) -> logits (N,); channels double from `width` as the size halves to 4.
 
-    `attention` puts one layer at half the full size, `dropout` drops whole maps after each hidden
-    activation, `minibatch` adds statistics of the batch before the last layer.
+    `attention` and `dropout` as the generator's; `minibatch` names statistics of the batch that the
+    last layer sees (`MINIBATCH_LAYERS`); `noise` puts a `Noise` of strength 0 behind each hidden
+    activation, to be set from outside.
+
+    Raises:
+        ValueError: a shape other than 4 x 2^k; dropout out of [0, 1); unknown minibatch.
     """
 
     def __init__(
@@ -101,19 +109,18 @@ class DcganDiscriminator(nn.Module):
         ]  # DCGAN: no BN here
         layers += [nn.LeakyReLU(SLOPE), *after_hidden(nn.Dropout2d, dropout, noise)]
         channels = width
-        for halving in range(k):
+        for size in (COARSEST << i for i in reversed(range(k))):
             down = nn.Conv2d(channels, channels * 2, 4, stride=2, padding=1)
             channels *= 2
             layers += [*normalized(normalization, down, channels), nn.LeakyReLU(SLOPE)]
             layers += after_hidden(nn.Dropout2d, dropout, noise)
-            if attention and halving == 0:
-                layers.append(SelfAttention(channels))
-        layers += [nn.Flatten(), *judged(channels * COARSEST**2, minibatch, spectral)]
-        self.layers = nn.Sequential(*layers)
+            if attends(size, shape[-1], attention):
+                layers.append(attention_layer(channels, spectral))
+        self.layers = nn.Sequential(*layers, *judged(minibatch, channels, COARSEST**2, spectral))
 
     @property
     def hidden(self) -> list[nn.Module]:
-        """The layers whose outputs are the features of a sample, in order."""
+        """The layers whose outputs are a sample's features, in order."""
         return hidden_of(self.layers)
 
     def forward(self, images: Tensor) -> Tensor:

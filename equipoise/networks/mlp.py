@@ -26,7 +26,11 @@ def _hidden(
 class MlpGenerator(nn.Module):
     """z (N, z_dim) -> samples (N, *shape): `depth` hidden layers of `width`, LeakyReLU 0.2.
 
-    Images end in tanh; points in the plane are unbounded.
+    Images end in tanh; points in the plane are unbounded. `dropout` is the share of hidden features
+    dropped in training.
+
+    Raises:
+        ValueError: attention, which has no pixels here; dropout out of [0, 1).
     """
 
     def __init__(
@@ -55,7 +59,15 @@ class MlpGenerator(nn.Module):
 
 
 class MlpDiscriminator(nn.Module):
-    """Samples (N, *shape) -> logits (N,): `depth` hidden layers of `width`, LeakyReLU 0.2."""
+    """Samples (N, *shape) -> logits (N,): `depth` hidden layers of `width`, LeakyReLU 0.2.
+
+    `dropout` as the generator's; `minibatch` names statistics of the batch that the last layer sees
+    (`MINIBATCH_LAYERS`); `noise` puts a `Noise` of strength 0 behind each hidden layer, to be set
+    from outside.
+
+    Raises:
+        ValueError: attention, which has no pixels here; dropout out of [0, 1); unknown minibatch.
+    """
 
     def __init__(
         self,
@@ -72,13 +84,12 @@ class MlpDiscriminator(nn.Module):
         super().__init__()
         refuse_attention("discriminator", "mlp", attention)
         layers = _hidden(math.prod(shape), width, depth, normalization, dropout, noise)
-        self.layers = nn.Sequential(
-            nn.Flatten(), *layers, *judged(width, minibatch, normalization == "spectral")
-        )
+        head = judged(minibatch, width, spectral=normalization == "spectral")
+        self.layers = nn.Sequential(nn.Flatten(), *layers, *head)
 
     @property
     def hidden(self) -> list[nn.Module]:
-        """The layers whose outputs are the features of a sample, in order."""
+        """The layers whose outputs are a sample's features, in order."""
         return hidden_of(self.layers)
 
     def forward(self, samples: Tensor) -> Tensor:

@@ -69,11 +69,14 @@ def _set(values: dict[str, Any], path: str, value: Any, model: type[BaseModel]) 
 
 
 def _within(node: Any, parent: str, kind: Any) -> Any:
-    """The mapping at `parent`, made where there is none yet (or None in place of a part)."""
+    """The mapping at `parent`: made where there is none, and from a name that stands for a part."""
     if not isinstance(node, dict):
         return None
-    if node.get(parent) is None and isinstance(kind, type) and issubclass(kind, BaseModel):
-        node[parent] = {}
+    found = node.get(parent)
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and not isinstance(found, dict):
+        named = isinstance(found, str) and "name" in kind.model_fields
+        if found is None or named:
+            node[parent] = {"name": found} if named else {}
     return node.setdefault(parent, {})
 
 

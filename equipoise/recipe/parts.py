@@ -240,13 +240,15 @@ class Weighting(Part):
     """How the adversarial term is weighed against feature matching (`equipoise list weightings`).
 
     fixed: `weight`, after a ramp over `ramp_kimg` from `start_kimg`. adaptive: `weight` times the
-    ratio of gradient norms at the generator's output. balancer: shares of the gradient there.
+    ratio of gradient norms at the generator's output. balancer: shares of the gradient there. With
+    `patience_kimg` the ramp waits until the other term has not improved by 1 % for so long.
     """
 
     name: str = "fixed"
     weight: NonNegative = 1.0
     start_kimg: NonNegative = 0.0
     ramp_kimg: NonNegative = 0.0
+    patience_kimg: Positive | None = None
     largest: Positive = 1e4
     largest_share: Positive | None = None
 

@@ -7,6 +7,7 @@ bit for bit. `seen` is told of every move of the discriminator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -17,15 +18,19 @@ from equipoise.game import (
     LeCamState,
     Move,
     PathLengthState,
+    Plateau,
+    PlateauState,
     Switched,
     adapted,
     lecam_state,
     lecam_update,
     overfitting_sign,
     path_length_state,
+    plateau_ramp,
+    plateau_update,
 )
 from equipoise.game.logits import Logits, listed
-from equipoise.recipe import Hold
+from equipoise.recipe import Hold, Weighting
 
 if TYPE_CHECKING:
     from equipoise.training.game import Game
@@ -146,10 +151,49 @@ class Balance:
         return self.now.to_dict()
 
     def load(self, state: State) -> None:
-        self.now = BalancerState.from_dict(state, self._like)  # type: ignore[arg-type]  # by name
+        self.now = BalancerState.from_dict(state, self._like)
 
     def said(self) -> Mapping[str, float]:
         return {name: norm.item() for name, norm in self.now.norms.items()}
+
+
+class Settled:
+    """The ramp of the adversarial weight that waits for the other term to settle."""
+
+    EVERY = 8  # readings: each waits for the device
+
+    def __init__(self, settings: Weighting) -> None:
+        self._settings = Plateau(
+            patience=max(1, round(_images(settings.patience_kimg or 0.0))),
+            earliest=round(_images(settings.start_kimg)),
+            length=round(_images(settings.ramp_kimg)),
+            decay=0.9,
+        )
+        self.now, self._asked = PlateauState(), 0
+
+    def ramp(self, images: int, other: Tensor) -> float:
+        """The factor with `images` shown, after a look at the other term."""
+        if self._asked % self.EVERY == 0:
+            self.now = plateau_update(self.now, self._settings, images, other.item())
+        self._asked += 1
+        return plateau_ramp(self.now, self._settings, images)
+
+    def seen(self, move: Move, images: int) -> None: ...
+
+    def state(self) -> State:
+        return {**asdict(self.now), "asked": self._asked}
+
+    def load(self, state: State) -> None:
+        kept = dict(state)
+        self._asked = kept.pop("asked")
+        self.now = PlateauState(**kept)
+
+    def said(self) -> Mapping[str, float]:
+        return {"settled": float(self.now.started is not None)}
+
+
+def _images(kimg: float) -> float:
+    return 1000 * kimg
 
 
 class Rest:
@@ -246,6 +290,8 @@ def controls_of(game: Game) -> dict[str, Control]:
         found["path_length"] = PathLengths(device)
     if recipe.weighting.name == "balancer":
         found["balancer"] = Balance(torch.zeros((), device=device))
+    if recipe.weighting.patience_kimg is not None:
+        found["plateau"] = Settled(recipe.weighting)
     if recipe.balance.hold is not None:
         found["hold"] = Rest(recipe.balance.hold)
     return found

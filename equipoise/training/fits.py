@@ -26,7 +26,7 @@ from equipoise.networks import FAMILIES as NETWORKS
 from equipoise.recipe import Recipe
 from equipoise.record import SIGNALS
 
-PARTS = {"ada": ADA_PARTS, "diffaugment": DIFFAUGMENT_PARTS}
+PARTS: dict[str, Mapping[str, Any]] = {"ada": ADA_PARTS, "diffaugment": DIFFAUGMENT_PARTS}
 ON_GENERATOR = ("path_length", "latent_spread", *WEIGHT_PENALTIES)
 Named = tuple[str, str, Mapping[str, Any]]
 
@@ -68,7 +68,9 @@ def _losses(recipe: Recipe) -> Iterator[Named]:
     yield "weighting.name", recipe.weighting.name, WEIGHTINGS
     augmentation = recipe.augmentation
     yield "augmentation.name", augmentation.name, {"none": None, **AUGMENTATIONS}
-    policies = {"consistency.policy": (recipe.consistency.policy, ADA_PARTS)}
+    policies: dict[str, tuple[str, Mapping[str, Any]]] = {
+        "consistency.policy": (recipe.consistency.policy, ADA_PARTS)
+    }
     if augmentation.policy is not None:
         policies["augmentation.policy"] = (augmentation.policy, PARTS[augmentation.name])
     for path, (policy, table) in policies.items():

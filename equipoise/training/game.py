@@ -147,12 +147,17 @@ class Game:
         return faded(real, self.network.stage, self.stages)  # type: ignore[arg-type]  # it grows
 
     def said(self) -> dict[str, float]:
-        """What the controls would have known, for the trace."""
-        return {
+        """What controls and dials would have known, for the trace."""
+        found = {
             f"control/{name}/{what}": value
             for name, control in self.controls.items()
             for what, value in control.said().items()
         }
+        if self.recipe.growth is not None:
+            found["control/growth/stage"] = float(self.network.stage)  # type: ignore[arg-type]  # it grows
+        if self.recipe.data.curriculum is not None:
+            found["control/curriculum/share"] = self.source.share
+        return found
 
 
 def build(recipe: Recipe) -> Game:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from equipoise.game.logits import Logits
 from equipoise.training.game import Game
 
 
@@ -20,8 +21,8 @@ class Iteration:
     seconds: float
     real: Tensor
     fake: Tensor
-    real_logits: Tensor
-    fake_logits: Tensor
+    real_logits: Logits | None
+    fake_logits: Logits
     losses: Mapping[str, Tensor]
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
 

@@ -148,7 +148,7 @@ def _augmented(recipe: Recipe, seen: nn.Module) -> Augmented | None:
     kind, policy = recipe.augmentation.name, recipe.augmentation.policy
     if kind == "none":
         return None
-    transform = AUGMENTATIONS[kind]
+    transform: Callable[..., Tensor] = AUGMENTATIONS[kind]
     named = {} if policy is None else {"policy": policy}
     if transform is ada:
         return Augmented(seen, Struck(recipe.augmentation.p or 0.0, named))

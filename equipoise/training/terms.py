@@ -28,7 +28,7 @@ from equipoise.game import (
     unrolled,
 )
 from equipoise.game.penalties import single_precision
-from equipoise.training.controls import Balance, PathLengths
+from equipoise.training.controls import Balance, PathLengths, Settled
 from equipoise.training.game import Game
 
 Weights = Mapping[str, float]
@@ -57,6 +57,9 @@ def _played(game: Game, images: int, fake: Tensor, real: Tensor) -> Move:
         return _answer(game, images, fake, real)
     with captured(game.hidden) as seen:
         move = _answer(game, images, fake, real)
+        if recipe.balance.unroll is not None:  # its passes were of weights ahead
+            seen.clear()
+            game.discriminator(fake)
         on_fake = seen[: len(game.hidden)]
     with torch.no_grad(), captured(game.hidden) as on_real:
         game.discriminator(real)
@@ -87,19 +90,23 @@ def _discriminator_view(
     return lambda score: objective.discriminator(score(real), score(fake)).mean()
 
 
-def _ramped(game: Game, images: int) -> float:
+def _ramped(game: Game, images: int, other: Tensor) -> float:
+    """The weight after its ramp, from `start_kimg` or from where the other term has settled."""
     w = game.recipe.weighting
+    settled = game.control("plateau", Settled)
+    if settled is not None:
+        return w.weight * settled.ramp(images, other)
     start, length = round(w.start_kimg * MILLE), round(w.ramp_kimg * MILLE)
     return fixed_weight(w.weight, images, start, length)
 
 
 def _fixed(game: Game, images: int, fake: Tensor, adversarial: Tensor, other: Tensor) -> Tensor:
-    return _ramped(game, images) * adversarial + other
+    return _ramped(game, images, other) * adversarial + other
 
 
 def _adaptive(game: Game, images: int, fake: Tensor, adversarial: Tensor, other: Tensor) -> Tensor:
     w = game.recipe.weighting
-    settings = Adaptive(_ramped(game, images), w.largest, largest_share=w.largest_share)
+    settings = Adaptive(_ramped(game, images, other), w.largest, largest_share=w.largest_share)
     with torch.autocast(game.device.type, enabled=False):
         found = adaptive_weight(other, adversarial, fake, settings)
     return found.weight * adversarial + other
@@ -107,7 +114,8 @@ def _adaptive(game: Game, images: int, fake: Tensor, adversarial: Tensor, other:
 
 def _balanced(game: Game, images: int, fake: Tensor, adversarial: Tensor, other: Tensor) -> Tensor:
     """A loss with the balancer's gradient at the output and the plain sum's value."""
-    shares = {"adversarial": _ramped(game, images), "matching": game.recipe.feature_matching.gamma}
+    gamma = game.recipe.feature_matching.gamma
+    shares = {"adversarial": _ramped(game, images, other), "matching": gamma}
     control = game.control("balancer", Balance)
     assert control is not None
     losses = {"adversarial": adversarial, "matching": other}

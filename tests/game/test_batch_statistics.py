@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.game import ConditionalBatchNorm, VirtualBatch, VirtualBatchNorm, couples_batch
+from equipoise.game import (
+    ConditionalBatchNorm,
+    VirtualBatch,
+    VirtualBatchNorm,
+    couples_batch,
+    discriminator_loss,
+    normalized,
+    objective,
+)
 
 
 def test_conditional_batch_norm_starts_as_batch_norm_and_then_differs_by_class():
@@ -77,3 +85,36 @@ def test_the_first_batch_becomes_the_reference_where_none_is_given():
     assert torch.equal(fresh(x), whole(x))
     with pytest.raises(ValueError, match="build it with normalization 'virtual_batch'"):
         VirtualBatch(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("n", [2, 5, 16])
+def test_batch_norm_couples_samples_by_its_jacobian(n):
+    """d xhat_i / d x_j = (delta_ij - 1/N - xhat_i xhat_j / N) / sigma; its columns sum to 0."""
+    norm = normalized("batch", nn.Linear(1, 1), 1)[1].double()
+    x = torch.randn(n, 1, dtype=torch.float64) * 3 + 2
+    jacobian = torch.autograd.functional.jacobian(norm, x)[:, 0, :, 0]
+    sigma = (x.var(correction=0) + norm.eps).sqrt()
+    xhat = (x - x.mean()) / sigma
+    expected = (torch.eye(n).double() - 1 / n - xhat @ xhat.T / n) / sigma
+    torch.testing.assert_close(jacobian, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(jacobian.sum(0), torch.zeros(n).double(), rtol=0, atol=1e-9)
+    if n > 2:
+        assert jacobian[0, 1:].abs().min() > 1e-3  # every other sample is felt
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_r1_under_a_linear_head_on_batch_norm_is_zero_where_a_sample_has_a_slope(joint):
+    """The loss's own penalty reads 0 and trains nothing, and a virtual one does not."""
+    real, fake = torch.randn(2, 8, 3, dtype=torch.float64)
+    found = {}
+    for kind in ("batch", "virtual_batch"):
+        torch.manual_seed(2)
+        layers = normalized(kind, nn.Linear(3, 5), 5)
+        critic = nn.Sequential(*layers, nn.Linear(5, 1)).double()
+        critic(real)  # the virtual one's reference
+        move = discriminator_loss(
+            critic, objective("wasserstein"), real, fake, {"r1": 1.0, "r2": 1.0}, joint
+        )
+        found[kind] = [v.item() for v in move.penalties.values()]
+    assert max(found["batch"]) < 1e-24
+    assert min(found["virtual_batch"]) > 1e-3

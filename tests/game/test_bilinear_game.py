@@ -90,6 +90,56 @@ def test_simultaneous_descent_grows_alternating_stays_extragradient_shrinks():
     assert found == pytest.approx(0.995038, abs=5e-7)
 
 
+MATRIX = torch.tensor([[1.0, 2.0, 0.0], [0.5, -1.0, 0.3], [0.0, 0.2, 0.8]], dtype=torch.float64)
+
+
+def played(state, update):
+    """One round of min_x max_y x'Ay from (x, y), 6 numbers."""
+    x, y = (nn.Parameter(half.clone()) for half in torch.from_numpy(state).chunk(2))
+    optimizers = [Momentum([p], lr=H) for p in (x, y)]
+
+    def gradients():
+        x.grad, y.grad = MATRIX @ y.detach(), -MATRIX.T @ x.detach()
+
+    if update == "extragradient":
+        extragradient_round([Extragradient(o) for o in optimizers], gradients)
+    else:
+        for optimizer in optimizers:
+            if update == "alternating" or optimizer is optimizers[0]:
+                gradients()
+            optimizer.step()
+    return torch.cat([x, y]).detach().numpy()
+
+
+# squared moduli per step, of a singular value s
+SQUARED = {
+    "simultaneous": lambda s: 1 + (H * s) ** 2,
+    "alternating": lambda s: 1.0,
+    "extragradient": lambda s: 1 - (H * s) ** 2 + (H * s) ** 4,
+}
+
+
+@pytest.mark.parametrize("update", SQUARED)
+def test_a_matrix_game_steps_by_each_of_its_singular_values(update):
+    round_as_matrix = np.stack([played(basis, update) for basis in np.eye(6)], axis=1)
+    found = sorted(np.abs(np.linalg.eigvals(round_as_matrix)))
+    sigmas = torch.linalg.svdvals(MATRIX).tolist()
+    expected = sorted(math.sqrt(SQUARED[update](s)) for s in sigmas for _ in range(2))
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_time_average_of_an_orbit_tends_to_the_centre():
+    """Alternating play circles: n states sum to at most 2 r / (h sigma_min), so their mean to 0."""
+    state, total, radius = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]), np.zeros(6), 0.0
+    sigma = torch.linalg.svdvals(MATRIX).min().item()
+    for _ in range(800):
+        state = played(state, "alternating")
+        total, radius = total + state, max(radius, np.linalg.norm(state))
+        assert np.linalg.norm(total) <= 2 * radius / (H * sigma)
+    assert np.linalg.norm(state) > 0.5
+    assert np.linalg.norm(total / 800) < 0.05
+
+
 def distance(make, update, rounds=400):
     players = Players([1.0, 1.0], make)
     for _ in range(rounds):

@@ -10,6 +10,7 @@ from equipoise.game import (
     averaged,
     decay_of,
     ema_update,
+    following,
     ramped_half_life,
     standing_statistics,
 )
@@ -139,3 +140,20 @@ def test_standing_statistics_put_modes_back_after_an_error():
         standing_statistics(module, broken, 2)
     assert module[1].momentum == 0.1
     assert module.training
+
+
+def test_following_is_the_update_with_its_tensors_looked_up_once():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    one, other = averaged(module), averaged(module)
+    follow = following(one, module)
+    for beta in (0.5, 0.9):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        module(torch.randn(8, 3))
+        follow(beta)
+        ema_update(other, module, beta)
+    state, copy = one.state_dict(), other.state_dict()
+    assert all(torch.equal(state[name], copy[name]) for name in state)
+    assert not torch.equal(state["0.weight"], module[0].weight)

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from equipoise.game import feature_matching, mean_feature_matching
+from equipoise.game import captured, feature_matching, mean_feature_matching
 
 ONES, ZEROS = torch.ones(2, 3), torch.zeros(2, 3)
 WIDE = torch.full((2, 4, 5), 4.0)
@@ -81,3 +82,17 @@ def test_gradients_agree_with_finite_differences():
         lambda f: mean_feature_matching(real, f),
     ):
         assert torch.autograd.gradcheck(function, (fake.clone().requires_grad_(),))
+
+
+def test_captured_layers_give_their_outputs_in_the_order_of_the_calls_and_are_let_go():
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    x = torch.randn(5, 2)
+    with captured([net[3], net[1]]) as features:
+        net(x)
+        net(2 * x)
+    assert [tuple(f.shape) for f in features] == [(5, 3), (5, 4), (5, 3), (5, 4)]
+    assert torch.equal(features[0], net[:2](x))
+    net(x)
+    assert len(features) == 4
+    features[1].sum().backward()
+    assert net[0].weight.grad is not None

@@ -111,6 +111,14 @@ def test_consistency_is_the_squared_difference():
     assert consistency(REAL, FAKE).tolist() == [13.0, 4.0]
 
 
+def test_logits_that_would_broadcast_into_each_other_are_refused():
+    state = lecam_update(lecam_state(), torch.tensor([1.0]), torch.tensor([-1.0]))
+    flat, column = torch.zeros(3), torch.zeros(3, 1)
+    for term in (consistency, lambda a, b: lecam(a, b, state)):
+        with pytest.raises(ValueError, match=r"\(3,\) and \(3, 1\).*mixed by broadcasting"):
+            term(flat, column)
+
+
 def test_consistency_by_hand_on_a_linear_discriminator():
     """D(x) = w'x and T(x) = -x: (2 w'x)^2."""
     w = torch.tensor([1.0, 2.0], dtype=torch.float64)

@@ -15,6 +15,7 @@ from equipoise.game import (
     lecam_update,
     objective,
 )
+from equipoise.game.logits import joined
 from equipoise.networks import MlpDiscriminator, MlpGenerator
 
 BOTH = {"r1": 2.0, "r2": 0.5}
@@ -189,3 +190,28 @@ def test_several_discriminators_play_as_one(name, joint):
     torch.testing.assert_close(move.loss, (apart[0].loss + apart[1].loss) / 2)
     move.loss.backward()
     assert all(p.grad.abs().sum() > 0 for p in generator.parameters())
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.25, 1), (0.3, 2), (1.0, 4)])
+def test_the_generator_may_learn_from_its_best_fakes_alone(share, kept):
+    fake = torch.tensor([[1.0], [4.0], [2.0], [3.0]], requires_grad=True)
+    loss = objective("wasserstein")
+    move = generator_loss(lambda x: x.squeeze(1), loss, fake, best=share)
+    best = sorted([1.0, 2.0, 3.0, 4.0])[4 - kept :]
+    assert move.loss.item() == pytest.approx(-sum(best) / kept)
+    move.loss.backward()
+    assert (fake.grad != 0).sum().item() == kept
+    assert len(move.fake_logits) == 4
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5, float("nan")])
+def test_a_share_of_fakes_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match="best = "):
+        generator_loss(lambda x: x.squeeze(1), objective("hinge"), torch.ones(2, 1), best=share)
+
+
+def test_parts_of_logits_are_joined_in_the_form_that_came():
+    first, second = torch.arange(3.0), torch.arange(2.0)
+    assert joined([first, second]).tolist() == [0, 1, 2, 0, 1]
+    both = joined([[first, 2 * first], [second, 2 * second]])
+    assert [one.tolist() for one in both] == [[0, 1, 2, 0, 1], [0, 2, 4, 0, 2]]

@@ -67,6 +67,55 @@ def test_least_squares_loss_is_half_the_overlap(d):
     assert loss == pytest.approx(overlap / 2, abs=1e-9)
 
 
+OPTIMA = {
+    "non_saturating": log_ratio,
+    "minimax": log_ratio,
+    "least_squares": lambda x, d: torch.sigmoid(log_ratio(x, d)),
+    "hinge": lambda x, d: torch.sign(log_ratio(x, d)),
+}
+
+
+@pytest.mark.parametrize("d", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("name", OPTIMA)
+def test_no_other_critic_does_better_than_the_optimum(name, d):
+    best = discriminator_value(name, lambda x: OPTIMA[name](x, d), d).item()
+    for bend in (torch.ones_like, torch.sin, torch.square, lambda x: torch.tanh(3 * x - d)):
+        for size in (-1.0, -0.1, 0.1, 1.0):
+            bent = discriminator_value(
+                name, lambda x, b=bend, s=size: OPTIMA[name](x, d) + s * b(x), d
+            )
+            assert bent.item() >= best - 1e-9
+
+
+@pytest.mark.parametrize("name", [*OPTIMA, "wasserstein"])
+def test_at_equal_laws_the_best_loss_is_that_of_chance(name):
+    neutral = OBJECTIVES[name].neutral
+    found = discriminator_value(name, lambda x: torch.full_like(x, neutral), 0.0).item()
+    assert found == pytest.approx(OBJECTIVES[name].chance[0], abs=1e-9)
+
+
+@pytest.mark.parametrize(("flip", "d"), [(0.1, 1.0), (0.3, 2.0)])
+def test_flipped_labels_have_the_optimum_of_two_sided_smoothing(flip, d):
+    """D* = ((1 - e) p + e q) / (p + q), logits within +-log((1 - e) / e)."""
+    labelled = OBJECTIVES["non_saturating"].labelled
+    tilt = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+
+    def critic(x):
+        share = torch.sigmoid(log_ratio(x, d))
+        bend = tilt[0] + tilt[1] * x + tilt[2] * x.square()
+        return torch.logit((1 - flip) * share + flip * (1 - share)) + bend
+
+    outcomes = ((1.0, 1 - flip), (0.0, flip))
+    loss = sum(
+        a * b * mean(labelled(critic(E), critic(E + d), t_r, 1 - t_f))
+        for t_r, a in outcomes
+        for t_f, b in outcomes
+    )
+    (slopes,) = torch.autograd.grad(loss, (tilt,))
+    assert slopes.tolist() == pytest.approx([0, 0, 0], abs=1e-9)
+    assert critic(E).abs().max().item() <= math.log((1 - flip) / flip) + 1e-12
+
+
 def test_the_wasserstein_loss_of_the_best_critic_is_minus_the_distance():
     """Normal laws d apart have W1 = d, shown by f(x) = -x; no other 1-Lipschitz f shows more."""
     for d in TABLE:

@@ -74,6 +74,9 @@ CASES = {
     "discrimination": Case(lambda: MinibatchDiscrimination(6, 3, 2), VECTORS, (4, 9), couples=True),
     "packed": Case(lambda: Packed(nn.Linear(12, 1), 2), VECTORS, (2, 1), couples=True),
     "equalized": Case(lambda: equalized(nn.Conv2d(8, 8, 3, padding=1))),
+    "equalized, transposed": Case(
+        lambda: equalized(nn.ConvTranspose2d(8, 8, 4, 2, 1, groups=2)), leaves=(4, 8, 8, 8)
+    ),
     "equalized, dense": Case(lambda: equalized(nn.Linear(6, 6), rate=0.1), VECTORS, VECTORS),
     "pixel norm": Case(PixelNorm),
     "adain": Case(lambda: AdaIN(8, 5), other=W),
@@ -261,6 +264,42 @@ def test_equalized_weights_have_the_variance_of_he_and_the_raw_ones_one():
         equalized(nn.BatchNorm1d(3))
 
 
+def test_what_equalized_draws_for_dense_layers_and_convolutions_is_a_plain_normal():
+    """Seeded weights of old runs: N(0, gain^2 / fan_in) from torch's global generator."""
+    for make, inputs in ((lambda: nn.Linear(6, 4), 6), (lambda: nn.Conv2d(6, 4, 3, groups=2), 27)):
+        layer = make()
+        torch.manual_seed(3)
+        equalized(layer, gain=2.0, rate=0.5)
+        torch.manual_seed(3)
+        expected = torch.empty_like(layer.weight).normal_(0, 2 / math.sqrt(inputs))
+        torch.testing.assert_close(layer.weight, expected)
+        torch.testing.assert_close(
+            layer.parametrizations.weight.original * 0.5, expected / (2 / math.sqrt(inputs))
+        )
+
+
+# inputs summed into one output, on average: in / groups * prod(kernel) / prod(stride)
+TRANSPOSED = {
+    "1d": (nn.ConvTranspose1d(64, 64, 8, 4), 64 * 2, (4, 64, 60)),
+    "2d": (nn.ConvTranspose2d(64, 64, 4, 2, groups=4), 16 * 4, (4, 64, 20, 20)),
+    "2d, uneven": (nn.ConvTranspose2d(64, 64, (4, 3), (2, 1)), 64 * 6, (4, 64, 20, 20)),
+    "3d": (nn.ConvTranspose3d(32, 32, 2, 2), 32, (4, 32, 6, 6, 6)),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_equalized_transposed_convolutions_keep_unit_variance(name):
+    layer, inputs, shape = TRANSPOSED[name]
+    layer = equalized(copy.deepcopy(layer), gain=3.0)
+    assert layer.parametrizations.weight[0].scale == pytest.approx(3 / math.sqrt(inputs))
+    with torch.no_grad():
+        out = layer(torch.randn(shape))
+    inner = out[
+        tuple([...] + [slice(8, -8) if out.shape[2] > 20 else slice(None)] * (out.dim() - 2))
+    ]
+    assert inner.square().mean().item() == pytest.approx(9, rel=0.15)
+
+
 def test_adam_moves_every_equalized_weight_alike_relative_to_its_scale():
     steps = []
     for inputs in (4, 400):
@@ -372,3 +411,19 @@ def test_minibatch_layers_say_how_many_features_leave_them(kind):
     assert out.shape == (8, features)
     assert torch.equal(out[:, :6], x)
     assert (features == 6) == (kind == "none")
+
+
+@pytest.mark.parametrize("kind", MINIBATCH_LAYERS)
+def test_minibatch_layers_say_how_many_flat_features_leave_a_map(kind):
+    layer, features = MINIBATCH_LAYERS[kind](6, 4)
+    out = layer(torch.randn(8, 6, 2, 2))
+    assert out.flatten(1).shape == (8, features)
+    assert features == 6 * 4 + {"none": 0, "deviation": 4, "discrimination": 16}[kind]
+    assert couples_batch(layer) == (kind != "none")
+
+
+@pytest.mark.parametrize("kind", MINIBATCH_LAYERS)
+def test_minibatch_layers_are_described_in_one_sentence(kind):
+    first = MINIBATCH_LAYERS[kind].__doc__.split("\n\n")[0]
+    assert first.endswith(".")
+    assert "\n" not in first

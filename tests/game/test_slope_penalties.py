@@ -91,6 +91,62 @@ def test_an_alpha_shaped_by_hand_mixes_samples_and_is_refused():
         blend(real, fake[:4], torch.rand(5))
 
 
+class Watched(nn.Module):
+    """A critic that keeps what it was shown."""
+
+    def __init__(self, critic):
+        super().__init__()
+        self.critic, self.seen = critic, []
+
+    def forward(self, x):
+        self.seen.append(x.detach())
+        return self.critic(x.flatten(1))
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (5, 3, 2, 2), (5, 2, 5, 5), (5, 5, 5, 5), (1, 3, 2, 2)])
+def test_the_critic_sees_each_pair_on_its_own_line_in_the_images_shape(shape):
+    """N, C, H and W may be equal, so that a wrong broadcast would go unseen."""
+    critic = Watched(nn.Linear(math.prod(shape[1:]), 1).double())
+    real, fake = torch.randn(2, *shape, dtype=torch.float64)
+    wasserstein, gammas = objective("wasserstein"), {"wgan_gp": 10.0}
+    discriminator_loss(
+        critic, wasserstein, real, fake, gammas, setting=Setting(noise=seeded(shape[0]))
+    )
+    batch, blended = critic.seen
+    assert batch.shape == (2 * shape[0], *shape[1:])
+    assert blended.shape == shape
+    places = ((blended - fake) / (real - fake)).flatten(1)  # alpha, told from every pixel
+    torch.testing.assert_close(places, places[:, :1].expand_as(places), rtol=1e-6, atol=1e-6)
+    assert len(places[:, 0].round(decimals=6).unique()) == shape[0]
+    drawn = torch.rand(shape[0], generator=seeded(shape[0]), dtype=torch.float64)
+    torch.testing.assert_close(places[:, 0], drawn, rtol=1e-6, atol=1e-6)
+
+
+def test_two_common_slips_on_images_and_ours():
+    """On pictures norm(2, dim=1) is one norm a pixel, and norm() one for the whole batch.
+
+    A critic of slope 1 at every picture: ours is 0, a pixel's norm is 1/8 of 64 equal ones,
+    (1/8 - 1)^2, and the batch's is sqrt(16), (4 - 1)^2.
+    """
+    weights = torch.zeros(3, 8, 8, dtype=torch.float64)
+    weights[0] = 1 / 8
+    critic = lambda x: (x * weights).sum((1, 2, 3))  # noqa: E731
+    x = torch.randn(16, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert slope_penalty(critic, x).tolist() == pytest.approx([0.0] * 16, abs=1e-12)
+    (slopes,) = torch.autograd.grad(critic(x).sum(), x)
+    by_pixel = (slopes.norm(2, dim=1) - 1).square()
+    assert by_pixel.shape == (16, 8, 8)
+    assert by_pixel.mean().item() == pytest.approx(0.765625)
+    assert (slopes.norm() - 1).square().item() == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize("n", [1, 4, 64])
+def test_the_penalty_of_a_linear_critic_does_not_grow_with_the_batch(n):
+    critic, x = linear([0.6, 0.0, 1.8]), torch.randn(n, 3, dtype=torch.float64)
+    expected = (math.hypot(0.6, 1.8) - 1) ** 2
+    assert slope_penalty(critic, x).tolist() == pytest.approx([expected] * n)
+
+
 def test_images_between_lie_on_the_lines_and_come_from_the_generator():
     real, fake = torch.zeros(200, 3), torch.ones(200, 3).requires_grad_()
     found = between(real, fake, seeded())

@@ -43,13 +43,10 @@ MEANT = {
     "discrimination": MinibatchDiscrimination,
     "noise": Noise,
 }
-REFUSED_EXTRAS = {
-    ("mlp", "attention"): "family 'dcgan'",
-    ("progressive", "discrimination"): "unknown discriminator.minibatch",
-}
+REFUSED_EXTRAS = {("mlp", "attention"): "family 'dcgan'"}
 cases = pytest.mark.parametrize(("family", "shape"), CASES)
 kinds = pytest.mark.parametrize(("family", "kind"), KINDS)
-players_of_dcgan = pytest.mark.parametrize("player", ["generator", "discriminator"])
+players = pytest.mark.parametrize("player", ["generator", "discriminator"])
 
 
 def build(family, shape, kind="none", seed=0):
@@ -166,15 +163,16 @@ def test_weights_depend_on_the_seed_alone(family, kind):
     assert torch.equal(first[0](z), again[0](z))
 
 
-@players_of_dcgan
+@players
+@pytest.mark.parametrize("family", ["dcgan", "progressive"])
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 8, 16), (3, 16, 8), (1, 4, 4), (2,), (8, 8)])
-def test_dcgan_refuses_sizes_that_it_cannot_make(player, shape):
-    make = getattr(FAMILIES["dcgan"], player)
+def test_families_of_images_refuse_sizes_that_they_cannot_make(player, family, shape):
+    make = getattr(FAMILIES[family], player)
     sizes = (Z, WIDTH) if player == "generator" else (WIDTH,)
     with pytest.raises(ValueError, match="S = 8, 16, 32") as caught:
         make(shape, *sizes)
     message = str(caught.value)
-    assert message.startswith(f"shape = {shape}:")
+    assert message.startswith(f"shape = {shape}: {family} makes")
     assert "data.resolution" in message
     assert "'mlp'" in message
     assert "\n" not in message
@@ -192,6 +190,12 @@ COUNTS = {
     ("dcgan", (1, 8, 8), "spectral"): (512 + 516 + 37, 40 + 520 + 129),
     # generator: dense 3 -> 16 x 16, 16 -> 8, 8 -> 4, 4 -> 3; discriminator: 3 -> 4, 8, 16, 256 -> 1
     ("dcgan", (3, 16, 16), "none"): (1024 + 2056 + 516 + 111, 112 + 520 + 2064 + 257),
+    # generator: dense 3 -> 8 x 16, 8 -> 8; 8 -> 4, 4 -> 4; to images 8 -> 1, 4 -> 1
+    # discriminator: from images 1 -> 8, 1 -> 4; 4 -> 4, 4 -> 8; 8 + 1 -> 8, 128 -> 8 -> 1
+    ("progressive", (1, 8, 8), "none"): (
+        512 + 584 + 292 + 148 + 9 + 5,
+        16 + 8 + 148 + 296 + 656 + 1032 + 9,
+    ),
 }
 
 

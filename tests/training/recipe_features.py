@@ -109,6 +109,10 @@ ANYWHERE = {
         "weighting": {"start_kimg": 0.008, "ramp_kimg": 0.008},
         "feature_matching.gamma": 0.1,
     },
+    "weighting.plateau": {
+        "weighting": {"patience_kimg": 0.008, "ramp_kimg": 0.008},
+        "feature_matching.gamma": 0.1,
+    },
     "negative momentum": {"optimizer.generator": {"name": "sgd", "beta1": -0.5}},
     "balance.consensus": {"balance.order": "simultaneous", "balance.consensus": 0.1},
     "balance.hold": {"balance.hold": {"low": 0.45, "high": 0.55, "decay": 0.5}},

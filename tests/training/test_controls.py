@@ -11,11 +11,13 @@ from safetensors import safe_open
 from training_scenario import Witness, checkpoints, halt, metrics, same, small, weights
 
 from equipoise.game import Switched, adapted, overfitting_sign
-from equipoise.recipe import Hold, load
+from equipoise.recipe import Hold, Weighting, load
+from equipoise.record import Trace
 from equipoise.training import build, resume, start
-from equipoise.training.controls import Rest, Strength
+from equipoise.training.controls import Rest, Settled, Strength
 from equipoise.training.dials import Gammas, burnt_in, ema_decay, scheduled, stage
 from equipoise.training.rounds import ROUNDS
+from equipoise.training.terms import generator_move
 
 LABELLED = {"objective.name": "non_saturating"}
 STATEFUL = {
@@ -24,6 +26,10 @@ STATEFUL = {
         ({"penalties.lecam.gamma": 0.01}, "lecam"),
         ({"generator_penalties.path_length.gamma": 0.1}, "path_length"),
         ({"weighting.name": "balancer", "feature_matching.gamma": 0.1}, "balancer"),
+        (
+            {"weighting": {"patience_kimg": 0.1, "ramp_kimg": 0.1}, "feature_matching.gamma": 0.1},
+            "plateau",
+        ),
         ({"balance.hold": {"low": 0.45, "high": 0.55}}, "hold"),
         ({"compute.precision": "16-mixed"}, "scaler"),
         ({**LABELLED, "pseudo_real": {"p": 0.5, "target": 0.0, "speed_kimg": 0.3}}, "pseudo_real"),
@@ -129,6 +135,31 @@ def test_accuracy_is_the_share_of_pairs_told_apart():
     assert not rest.rests("generator")
 
 
+def test_the_adversarial_term_waits_for_the_other_to_settle():
+    settled = Settled(Weighting(patience_kimg=0.1, ramp_kimg=0.2))
+    seen = [settled.ramp(16 * k, torch.tensor(5.0)) for k in range(32)]
+    started = 128  # the first of every eighth look that is 100 images after the best
+    expected = [min(max(16 * k - started, 0) / 200, 1.0) for k in range(32)]
+    assert seen == pytest.approx(expected)
+    falling = Settled(Weighting(patience_kimg=0.1))
+    assert not any(falling.ramp(16 * k, torch.tensor(0.9**k)) for k in range(60))
+
+
+def test_features_are_matched_on_the_discriminator_as_it_is_also_when_it_is_unrolled():
+    edit = {"feature_matching.gamma": 1.0}
+    alone, ahead = (
+        build(tiny("ring", edit, more)) for more in ({}, {"balance.unroll": {"lr": 0.1}})
+    )
+    for game in (alone, ahead):
+        game.settle(0)
+    z, real = alone.z("z", 0, 8), alone.source.batch(0, 0, 8)
+    distances = [
+        generator_move(game, 0, z, real, {}).penalties["feature_matching"]
+        for game in (alone, ahead)
+    ]
+    assert torch.equal(*distances)
+
+
 def test_an_optimizer_is_switched_at_its_kimg_and_its_moments_are_fresh(tmp_path):
     switch = {"kimg": 0.16, "name": "sgd", "lr": 0.5, "beta1": -0.5}
     witness = Witness()
@@ -197,6 +228,17 @@ def test_a_growing_game_plays_each_size_then_fades_the_next_in(images, where):
     growth = {"start": 4, "stage_kimg": 1.0, "fade_kimg": 1.0}
     recipe = load("images").edit({"growth": growth, "data.resolution": 16})
     assert stage(recipe, 2, images) == pytest.approx(where)
+
+
+def test_the_trace_is_told_where_controls_and_dials_stand(tmp_path):
+    growth = FEATURES["digits"]["growth"]
+    edit = {"data.curriculum": {"start": 0.25, "kimg": 0.768}, **growth}
+    start(edited("digits", edit), tmp_path / "run")
+    trace = Trace.read(tmp_path / "run")
+    shares = trace.series("control/curriculum/share")
+    shown = [(step * 16 - 16) / 768 for step in shares.steps]  # as the last iteration found it
+    assert shares.values.tolist() == pytest.approx([0.25 + 0.75 * t for t in shown])
+    assert trace.series("control/growth/stage").last == 1.0
 
 
 def test_the_average_ramps_up_and_burns_in():

@@ -24,7 +24,7 @@ REFUSED_ALONE = {
 }
 
 
-@pytest.mark.parametrize(("preset", "name"), ALONE, ids="-".join)
+@pytest.mark.parametrize(("preset", "name"), ALONE)
 def test_every_feature_alone_takes_three_finite_steps(preset, name):
     words = REFUSED_ALONE.get((preset, name))
     if words is None:

@@ -41,7 +41,8 @@ def zcr(pair: Pair) -> Tensor:
     dz ~ N(0, 0.05^2) or so. The generator's half is `latent_spread`. Zhao et al. 2020, algorithm 2.
     """
     with single_precision(pair.need("nearby")) as (nearby,):
-        return consistency(pair.fake_logits, pair.discriminator(nearby.detach()))
+        nearby = nearby.detach().to(pair.fake.dtype)  # made under autocast, perhaps
+        return consistency(pair.fake_logits, pair.discriminator(nearby))
 
 
 def latent_spread(fake: Tensor, nearby: Tensor) -> Tensor:

@@ -317,7 +317,7 @@ def main() -> int:
         about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine}
         stored = {**about, "rounds": options.rounds, "rows": rows}
         RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
-    return int(any(row["ours/plain"][1] > MARK for row in rows))
+    return int(any(row["ours/plain"][1] > MARK for row in rows if not CASES[row["case"]][2]))
 
 
 if __name__ == "__main__":

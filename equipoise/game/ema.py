@@ -55,7 +55,8 @@ def following(average: nn.Module, module: nn.Module) -> Callable[[float], None]:
 
     @torch.no_grad()
     def update(beta: float) -> None:
-        torch._foreach_lerp_(means, weights, 1 - beta)
+        if means:
+            torch._foreach_lerp_(means, weights, 1 - beta)
         for mean, now in buffers:
             mean.copy_(now)
 

@@ -46,7 +46,7 @@ def close(found: list[Tensor], expected: list[Tensor]) -> None:
 # --- labels ---------------------------------------------------------------------------------------
 
 
-def at_targets(name: str, t_r, t_f) -> list[Tensor]:
+def at_targets(name: str, t_r: float | Tensor, t_f: float | Tensor) -> list[Tensor]:
     """dL_D by hand: sigma(x) - t for cross-entropy, x - t for least squares with labels 0 and 1."""
     judged = (lambda x: x) if name == "least_squares" else sigmoid
     return [judged(REAL) - t_r, judged(FAKE) - t_f]

@@ -121,7 +121,7 @@ MARKS = {
     "none": set(),
     "batch": {"BatchNorm1d", "BatchNorm2d"},
     "spectral": {"_SpectralNorm"},
-    "weight": {"_WeightNorm"},
+    "weight": {"WeightNorm"},
     "layer": {"GroupNorm"},
     "group": {"GroupNorm"},
     "instance": {"InstanceNorm2d"},

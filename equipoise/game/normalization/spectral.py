@@ -125,10 +125,7 @@ class _ExactSpectralNorm(nn.Module):
         if self.training:
             self._advance(weight, self.steps)
         v = self.v.clone()  # the buffer moves again before a second backward
-        image = self.operator(weight, v)
-        u = functional.normalize(image.detach().flatten(), dim=0)
-        sigma = torch.dot(u, image.flatten())  # d sigma / dW = u (dA/dW) v
-        return weight / sigma
+        return weight / torch.linalg.vector_norm(self.operator(weight, v))  # |A v|, v held fixed
 
     def right_inverse(self, value: Tensor) -> Tensor:
         return value

@@ -19,7 +19,7 @@ from equipoise.game.normalization.spectral import (
     spectral_norm,
 )
 from equipoise.game.normalization.style import PixelNorm
-from equipoise.game.normalization.table import groups_of, weight_norm
+from equipoise.game.normalization.table import WeightNorm, groups_of, weight_norm
 
 Weighted = nn.Linear | Convolution | Transposed
 BATCH = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -52,7 +52,7 @@ def _is_exact(part: nn.Module) -> bool:
 
 
 def _is_weight_norm(part: nn.Module) -> bool:
-    return isinstance(part, parametrizations._WeightNorm)
+    return isinstance(part, WeightNorm | parametrizations._WeightNorm)  # ours or torch's
 
 
 OF_WEIGHTS: dict[str, Callable[[nn.Module], bool]] = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from torch import nn
-from torch.nn.utils import parametrizations
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from equipoise.errors import unknown
 from equipoise.game.normalization.batch import VirtualBatchNorm
@@ -29,9 +30,33 @@ def batch_norm(layer: nn.Module, channels: int) -> list[nn.Module]:
     return [layer, nn.BatchNorm1d(channels) if dense else nn.BatchNorm2d(channels)]
 
 
+class WeightNorm(nn.Module):
+    """(g, v) -> g v / |v|, norms over all but dimension `dim`.
+
+    Written out: the fused kernel behind torch's own has a wrong second derivative by the weights on
+    the CPU (2.13), which consensus and unrolled steps would use without a word.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def _length(self, v: Tensor) -> Tensor:
+        others = [d for d in range(v.dim()) if d != self.dim]
+        return torch.linalg.vector_norm(v, dim=others, keepdim=True)
+
+    def forward(self, g: Tensor, v: Tensor) -> Tensor:
+        return v * (g / self._length(v))
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        return self._length(weight), weight
+
+
 def weight_norm(layer: nn.Module, channels: int = 0) -> list[nn.Module]:
     """The layer with weight g v / |v| per output. Salimans and Kingma 2016, eq. 2."""
-    return [parametrizations.weight_norm(layer, dim=1 if _is_transposed(layer) else 0)]
+    norm = WeightNorm(1 if _is_transposed(layer) else 0)
+    parametrize.register_parametrization(layer, "weight", norm, unsafe=True)
+    return [layer]
 
 
 def _is_transposed(layer: nn.Module) -> bool:

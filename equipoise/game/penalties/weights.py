@@ -72,6 +72,8 @@ def clip_weights(module: nn.Module, bound: float) -> None:
     if not bound > 0:
         raise ValueError(f"bound = {bound!r}: weights are held within [-bound, bound]; try 0.01")
     weights = list(module.parameters())
+    if not weights:
+        return
     torch._foreach_clamp_min_(weights, -bound)
     torch._foreach_clamp_max_(weights, bound)
 

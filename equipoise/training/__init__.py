@@ -1,9 +1,10 @@
 """Play: from a recipe to objects, one straight loop, exact resume."""
 
+from equipoise.training.build import build
 from equipoise.training.checkpoint import Progress, load, load_generator, restore, save
 from equipoise.training.evaluation import evaluate, generate
 from equipoise.training.fits import check_names
-from equipoise.training.game import Game, build
+from equipoise.training.game import Game
 from equipoise.training.loop import play
 from equipoise.training.observer import (
     CONTINUE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,27 +31,7 @@ from equipoise.game import (
 )
 from equipoise.game.logits import Logits, listed
 from equipoise.recipe import Hold, Weighting
-
-if TYPE_CHECKING:
-    from equipoise.training.game import Game
-
-State = Mapping[str, Any]
-
-
-class Control(Protocol):
-    """Something with numbers of its own."""
-
-    def seen(self, move: Move, images: int) -> None:
-        """The discriminator moved, shown `images` reals."""
-
-    def state(self) -> State:
-        """Plain numbers."""
-
-    def load(self, state: State) -> None:
-        """Take them back."""
-
-    def said(self) -> Mapping[str, float]:
-        """What the trace is told."""
+from equipoise.training.game import Control, Game, State
 
 
 class Strength:
@@ -255,20 +235,20 @@ class Turned:
 class Scaler:
     """A player's own loss scale in float16; a step with gradients that overflowed is skipped."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.scaler = torch.amp.GradScaler(device.type)
-        self.scaler.scale(torch.zeros((), device=device))  # so that its state can be loaded
+    def __init__(self, scaler: torch.amp.GradScaler, device: torch.device) -> None:
+        self._scaler = scaler
+        scaler.scale(torch.zeros((), device=device))  # so that its state can be loaded
 
     def seen(self, move: Move, images: int) -> None: ...
 
     def state(self) -> State:
-        return dict(self.scaler.state_dict())
+        return dict(self._scaler.state_dict())
 
     def load(self, state: State) -> None:
-        self.scaler.load_state_dict(dict(state))
+        self._scaler.load_state_dict(dict(state))
 
     def said(self) -> Mapping[str, float]:
-        return {"scale": self.scaler.get_scale()}
+        return {"scale": self._scaler.get_scale()}
 
 
 def controls_of(game: Game) -> dict[str, Control]:
@@ -278,8 +258,8 @@ def controls_of(game: Game) -> dict[str, Control]:
     for player, optimizer in game.optimizers.items():
         if isinstance(optimizer, Switched):
             found[f"switch/{player}"] = Turned(optimizer)
-        if recipe.compute.precision == "16-mixed":
-            found[f"scaler/{player}"] = Scaler(device)
+    for player, scaler in game.scalers.items():
+        found[f"scaler/{player}"] = Scaler(scaler, device)
     if recipe.augmentation.name == "ada" and game.augmented is not None:
         found["augmentation"] = _followed(recipe.augmentation, _turning(game))
     if recipe.pseudo_real.p > 0 or recipe.pseudo_real.target is not None:

@@ -18,6 +18,7 @@ import torch
 from equipoise._version import __version__
 from equipoise.recipe import Recipe, dump, load
 from equipoise.record import Trace, TraceWriter, write_text
+from equipoise.training.build import build, parameter_count
 from equipoise.training.checkpoint import Progress, forget_after, restore, save
 from equipoise.training.directory import (
     RECIPE,
@@ -30,7 +31,7 @@ from equipoise.training.directory import (
     refuse_occupied,
 )
 from equipoise.training.evaluation import picture_reals
-from equipoise.training.game import Game, build, parameter_count
+from equipoise.training.game import Game
 from equipoise.training.loop import INTERRUPTED, play, spent
 from equipoise.training.observer import Answer, Observer, Rollback, Stop
 from equipoise.training.players import PLAYERS

@@ -126,7 +126,7 @@ def answered(game: Game, images: int, real: Tensor) -> Move:
 def step(game: Game, player: str) -> None:
     """Move a player along the gradients that lie ready, clipped and unscaled."""
     ready(game, player)
-    scaler = game.scaler(player)
+    scaler = game.scalers.get(player)
     if scaler is None:
         game.optimizers[player].step()
     else:
@@ -138,7 +138,7 @@ def step(game: Game, player: str) -> None:
 def ready(game: Game, player: str) -> None:
     """Unscale and clip the gradients."""
     optimizer, settings = game.optimizers[player], getattr(game.recipe.optimizer, player)
-    scaler = game.scaler(player)
+    scaler = game.scalers.get(player)
     if scaler is not None:
         scaler.unscale_(optimizer)
     if settings.clip_value is not None:
@@ -155,7 +155,7 @@ def held(game: Game, player: str) -> None:
 
 
 def _backward(game: Game, player: str, loss: Tensor) -> None:
-    scaler = game.scaler(player)
+    scaler = game.scalers.get(player)
     (loss if scaler is None else scaler.scale(loss)).backward()
 
 

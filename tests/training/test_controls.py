@@ -15,7 +15,8 @@ from equipoise.recipe import Hold, Weighting, load
 from equipoise.record import Trace
 from equipoise.training import build, resume, start
 from equipoise.training.controls import Rest, Settled, Strength
-from equipoise.training.dials import Gammas, burnt_in, ema_decay, scheduled, stage
+from equipoise.training.dials import burnt_in, ema_decay, stage
+from equipoise.training.gammas import Gammas, scheduled
 from equipoise.training.players import PLAYERS
 from equipoise.training.rounds import ROUNDS
 from equipoise.training.terms import generator_move
@@ -255,7 +256,7 @@ def test_the_average_ramps_up_and_burns_in():
 
 def test_each_player_has_a_loss_scale_of_its_own_in_float16():
     game = build(tiny("ring", {"compute.precision": "16-mixed"}))
-    scalers = [game.scaler(player) for player in ("generator", "discriminator")]
+    scalers = [game.scalers[player] for player in ("generator", "discriminator")]
     assert scalers[0] is not scalers[1]
     game.weights["discriminator"][0].data[0, 0] = math.inf  # its gradients overflow
     before = scalers[0].get_scale()

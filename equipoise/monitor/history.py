@@ -131,10 +131,10 @@ class History:
         """Begin with what an earlier process left up to `step`."""
         self._stale = False
         self.header, self.facts = dict(trace.header), dict(trace.facts)
-        self._columns = {n: Column.of(s.until(step)) for n, s in trace.signals.items()}
-        self._kimg = Column.of(trace.kimg.until(step))
-        self._seconds = Column.of(trace.seconds.until(step))
-        self._events = [dict(event) for event in trace.events if event["step"] <= step]
+        kept = trace.until(step)
+        self._columns = {name: Column.of(series) for name, series in kept.signals.items()}
+        self._kimg, self._seconds = Column.of(kept.kimg), Column.of(kept.seconds)
+        self._events = [dict(event) for event in kept.events]
 
     def resume(self, step: int) -> None:
         """Go on after `step` with what the file holds, if there is one; later rows are void."""

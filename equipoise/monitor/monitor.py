@@ -23,6 +23,7 @@ from equipoise.monitor.infer import Inference
 from equipoise.monitor.observation import Observation
 from equipoise.monitor.player import Player
 from equipoise.monitor.probes import held_out_logits
+from equipoise.monitor.pull import Pull
 from equipoise.monitor.readings import whole_logits
 from equipoise.monitor.tick import Tick
 from equipoise.record import Diagnosis, Finding, Trace
@@ -114,6 +115,8 @@ class Monitor:
             Player(seat.name, seat.modules, seat.optimizer, self._tick.add, self._guarded)
             for seat in taken
         ]
+        makers = [m for s in taken if s.role == "generator" for m in s.modules]
+        self._pull = Pull(makers, self._tick.add, self._guarded)
         self._state_facts()
         self._want_next()
 
@@ -230,6 +233,7 @@ class Monitor:
     def _want_next(self) -> None:
         """Decide whether the next iteration is read, so that its hooks know."""
         self._reading = self._governor.reads(self._observed)
+        self._pull.wanted = self._reading
         for player in self._players:
             player.wanted = self._reading
 
@@ -246,7 +250,8 @@ class Monitor:
                 self._read(seen)
 
     def _read(self, seen: Observation) -> None:
-        for name, reading in seen.readings(self._neutral(seen)).items():
+        neutral = self._neutral(seen)
+        for name, reading in seen.readings(neutral, self._known).items():
             self._tick.add(name, reading)
         for player in self._players:
             if player.optimizer is None:
@@ -256,10 +261,15 @@ class Monitor:
         """The logit of not knowing; None where only differences of logits mean anything."""
         if self._objective is None and not self._inference.over:
             self._infer(seen)
-        known = self._objective or self._inference.told.name
+        known = self._known
         if known is None:
             return 0.0
         return None if OBJECTIVES[known].pairs else OBJECTIVES[known].neutral
+
+    @property
+    def _known(self) -> str | None:
+        """The objective, as told or as inferred."""
+        return self._objective or self._inference.told.name
 
     def _infer(self, seen: Observation) -> None:
         if seen.real_logits is None or seen.fake_logits is None:
@@ -347,5 +357,6 @@ class Monitor:
             )
 
     def _detach(self) -> None:
+        self._pull.detach()
         for player in self._players:
             player.detach()

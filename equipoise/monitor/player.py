@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise.monitor.readings import total_norm
+from equipoise.monitor.readings import certainty_reading, emptiness_readings, total_norm
 
 MOST_MOVED = 1 << 22  # numbers copied to measure movement; beyond, the first tensors stand for all
 
@@ -106,6 +106,21 @@ class Player:
             norm = norm / scale.to(norm.device)
         self._sink(f"gradient_norm/{self.name}", norm)
         self._sink(f"nonfinite/{self.name}", (~torch.isfinite(norm)).float())
+        if gradients:
+            self._read_entries(gradients)
+
+    def _read_entries(self, gradients: list[Tensor]) -> None:
+        found = emptiness_readings(gradients, self.name)
+        betas = self.optimizer.param_groups[0].get("betas") if self.optimizer else None
+        if betas is not None:
+            states = [s for p in self._parameters if "exp_avg" in (s := self._state_of(p))]
+            found |= certainty_reading(states, betas, self.updates, self.name)
+        for name, value in found.items():
+            self._sink(name, value)
+
+    def _state_of(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        assert self.optimizer is not None
+        return self.optimizer.state.get(parameter, {})
 
     def _read_movement(self) -> None:
         before, self._before = self._before, []

@@ -108,10 +108,11 @@ class Trace:
         return self.signals.get(name, EMPTY)
 
     def until(self, step: int) -> Trace:
-        """What was known at `step`: rows, files and events up to and including it."""
+        """What was known at `step`: rows, files and events up to it; no signal without a value."""
+        known = {name: series.until(step) for name, series in self.signals.items()}
         return replace(
             self,
-            signals={name: series.until(step) for name, series in self.signals.items()},
+            signals={name: series for name, series in known.items() if len(series)},
             kimg=self.kimg.until(step),
             seconds=self.seconds.until(step),
             blobs=tuple(blob for blob in self.blobs if blob.step <= step),

@@ -1,7 +1,4 @@
-"""What can be read from tensors at hand: pure functions, tensors in, scalar tensors out.
-
-Nothing here waits for the device: results stay where they are until the tick.
-"""
+"""What logits tell."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu, softplus
 
+LOG2 = 0.6931471805599453
 MOST_LOGITS = 2048  # per side, evenly spaced; patches of one image are near copies of each other
-MOST_SAMPLES = 32
-MOST_PIXELS = 1024
 
 
 def flat_logits(logits: Any) -> Tensor:
@@ -81,6 +78,7 @@ def pair_readings(real: Tensor, fake: Tensor, neutral: float | None = 0.0) -> di
         "accuracy/discriminator": right,
         "logits/gap": gap / spread.clamp_min(1e-12),
         "logits/extreme": torch.maximum(real.abs().max(), fake.abs().max()),
+        "logits/drift": (real.mean() + fake.mean()) / 2,
     }
 
 
@@ -95,43 +93,28 @@ def area_under_curve(real: Tensor, fake: Tensor) -> Tensor:
     )
 
 
-def batch_readings(samples: Tensor, side: str) -> dict[str, Tensor]:
-    """Mean, spread and extreme over a batch."""
-    wide = samples.detach().float()
-    return {
-        f"batch/{side}/mean": wide.mean(),
-        f"batch/{side}/std": wide.std(correction=0),
-        f"batch/{side}/extreme": wide.abs().max(),
-    }
+def divergence_reading(objective: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """The distance between data and samples that the discriminator's loss amounts to.
+
+    Cross-entropy: the Jensen-Shannon divergence, log 2 - L_D / 2, in nats up to log 2. Hinge: the
+    total variation, 1 - L_D / 2, up to 1. Least squares: 1 - 4 L_D, up to 1. Wasserstein: the gap
+    E D(x) - E D(G(z)), in units of the critic. Lower bounds, reached by the best discriminator; at
+    one that is worse than knowing nothing they are below 0. Relativistic losses have none.
+    Goodfellow et al. 2014, theorem 1; Lim and Ye 2017; Mao et al. 2017; Arjovsky et al. 2017.
+    """
+    if objective in ("non_saturating", "minimax"):
+        return {"divergence": LOG2 - (softplus(-real).mean() + softplus(fake).mean()) / 2}
+    if objective == "hinge":
+        return {"divergence": 1 - (relu(1 - real).mean() + relu(1 + fake).mean()) / 2}
+    if objective == "least_squares":
+        return {"divergence": 1 - 2 * ((real - 1).square().mean() + fake.square().mean())}
+    if objective == "wasserstein":
+        return {"divergence": real.mean() - fake.mean()}
+    return {}
 
 
-def diversity_readings(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """Distances among fakes over distances among reals: median pair, median nearest neighbour."""
-    count = min(len(real), len(fake), MOST_SAMPLES)
-    if count < 3:
+def silent_share(objective: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """Share of the pair beyond its margins, where the hinge gives the discriminator no gradient."""
+    if objective != "hinge":
         return {}
-    near_real, pairs_real = _distances(real[:count])
-    near_fake, pairs_fake = _distances(fake[:count])
-    return {
-        "diversity/pairwise": pairs_fake / pairs_real.clamp_min(1e-12),
-        "diversity/nearest": near_fake / near_real.clamp_min(1e-12),
-    }
-
-
-def _distances(samples: Tensor) -> tuple[Tensor, Tensor]:
-    """(median nearest-neighbour distance, median pair distance), on at most MOST_PIXELS values."""
-    flat = samples.detach().float().reshape(len(samples), -1)
-    flat = flat[:, :: -(-flat.shape[1] // MOST_PIXELS)]
-    distances = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
-    distances.fill_diagonal_(torch.inf)
-    nearest = distances.min(1).values.median()
-    pairs = len(flat) * (len(flat) - 1)  # the diagonal, at infinity, sorts behind them
-    return nearest, distances.flatten().kthvalue((pairs + 1) // 2).values
-
-
-def total_norm(tensors: list[Tensor]) -> Tensor:
-    """L2 norm over all tensors together, in one fused pass, in float32 at least."""
-    wide = any(t.dtype == torch.float64 for t in tensors)
-    norms = torch._foreach_norm(tensors, 2, torch.float64 if wide else torch.float32)
-    home = norms[0].device  # a player may be spread over several devices
-    return torch.linalg.vector_norm(torch.stack([n.to(home) for n in norms])).float()
+    return {"logits/silent": ((real > 1).float().mean() + (fake < -1).float().mean()) / 2}

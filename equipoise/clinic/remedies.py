@@ -105,6 +105,24 @@ def _relativistic(recipe: Recipe) -> Mapping[str, Any]:
     return {"objective.name": "relativistic", "objective.label_smoothing": 0.0}
 
 
+def _decaying_rates(recipe: Recipe) -> Mapping[str, Any]:
+    """Both rates down to nothing along a cosine, where they are constant now."""
+    constant = [
+        name
+        for name in ("generator", "discriminator")
+        if getattr(recipe.optimizer, name).schedule.shape == "constant"
+    ]
+    down = {"shape": "cosine", "start": 1.0, "end": 0.0, "kimg": None}
+    return {f"optimizer.{name}.schedule": down for name in constant}
+
+
+def _wider_players(recipe: Recipe) -> Mapping[str, Any]:
+    return {
+        "generator.width": 2 * recipe.generator.width,
+        "discriminator.width": 2 * recipe.discriminator.width,
+    }
+
+
 def _wider_discriminator(recipe: Recipe) -> Mapping[str, Any]:
     return {"discriminator.width": 2 * recipe.discriminator.width}
 
@@ -113,7 +131,7 @@ _REMEDIES = (
     Remedy(
         "gradient-penalty",
         "Penalize the discriminator's gradient at reals and fakes (R1 + R2)",
-        {"discriminator_dominance": 1, "mode_collapse": 1},
+        {"discriminator_dominance": 1, "mode_collapse": 1, "divergence": 1},
         "real.requires_grad_(); fake = fake.detach().requires_grad_()\n"
         "r, f = D(real), D(fake)\n"
         "g_r, g_f = torch.autograd.grad(r.sum() + f.sum(), [real, fake], create_graph=True)\n"
@@ -129,7 +147,7 @@ _REMEDIES = (
     Remedy(
         "spectral-norm",
         "Normalize the discriminator's layers spectrally",
-        {"discriminator_dominance": 2, "mode_collapse": 4},
+        {"discriminator_dominance": 2, "mode_collapse": 4, "divergence": 3},
         "for layer in D's linear and convolutional layers:\n"
         "    torch.nn.utils.parametrizations.spectral_norm(layer)",
         "Bounds each layer's gain and with it the slope of the discriminator.",
@@ -234,9 +252,31 @@ _REMEDIES = (
         watch="auc/discriminator",
     ),
     Remedy(
+        "decaying-rates",
+        "Let both learning rates fall to nothing along a cosine",
+        {"stagnation": 1},
+        "for o in (optimizer_G, optimizer_D):\n"
+        "    torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=steps)",
+        "At a constant rate the players circle the solution at a distance that the rate sets.",
+        _decaying_rates,
+        watch="metric/fid",
+        caution="A run whose samples are still far off may need capacity instead.",
+        sources=("arXiv 1706.08500",),
+    ),
+    Remedy(
+        "wider-players",
+        "Double the width of both players",
+        {"stagnation": 2},
+        "G, D = Generator(width=2 * width), Discriminator(width=2 * width)",
+        "A game that stands still far from the data may have nowhere better to go.",
+        _wider_players,
+        watch="metric/fid",
+        caution="Four times the cost; on little data a wider discriminator overfits.",
+    ),
+    Remedy(
         "lower-both-rates",
         "Go back to the last good checkpoint and lower both learning rates to a quarter",
-        {"non_finite": 1},
+        {"non_finite": 1, "divergence": 2},
         "load the last checkpoint before the onset\n"
         "for o in (optimizer_G, optimizer_D):\n"
         "    for group in o.param_groups: group['lr'] /= 4",

@@ -63,7 +63,9 @@ def test_a_lead_that_teaches_is_a_note_and_no_finding():
 def test_a_metric_that_gets_worse_is_no_improvement():
     worse = {"metric/frechet_digits_cnn": np.linspace(10, 100, READINGS)}
     diagnosis = diagnose(run(SURE | worse))
-    assert [f.failure for f in diagnosis.findings] == ["discriminator_dominance"]
+    first, second = diagnosis.findings
+    assert (first.failure, second.failure) == ("discriminator_dominance", "mode_collapse")
+    assert first.confidence > second.confidence
     assert diagnosis.notes == ()
 
 

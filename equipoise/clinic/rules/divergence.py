@@ -1,0 +1,85 @@
+"""The game moves away from the data."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from equipoise.clinic.windows import LATE, late, late_median, onset, slope_per_run, window
+from equipoise.clinic.worsening import Worsening, worsened
+from equipoise.record import Evidence, Finding, Series, Trace
+
+# A distance to the data this much above its best, in the last three evaluations' median. Of 20
+# stable runs of a public benchmark the largest was 1.16, of 9 collapsed ones the smallest 2.2.
+WORSE = 1.25
+COLLAPSED = 2.0  # from here on it is told as a collapse, unless values grow without bound
+# Growth of a loss or of the logits: by this factor over the last 30 % of the run. Bounded games
+# stay within a factor of 1.5 there on ring, grid and digits.
+GROWS = 3.0
+LARGE = 20.0  # where growth counts: a cross-entropy of 20 nats is a certainty of 2e-9
+SURE = 0.99
+GROWING = ("loss/discriminator", "loss/generator", "logits/extreme", "batch/fake/extreme")
+
+
+def divergence(trace: Trace) -> Finding | None:
+    """Losses, logits or samples that grow without bound, or a quality metric that gets worse.
+
+    Looks like mode collapse where a metric doubles: with losses as ever that is a collapse, with
+    values that grow it is this. Looks like a Wasserstein critic early on, whose scale is free: its
+    losses are left out. One bad evaluation is none; the last three must agree.
+    """
+    growth = _growth(trace)
+    worse = worsened(trace, WORSE)
+    if growth is None and (worse is None or worse.ratio >= COLLAPSED):
+        return None
+    measured = None if worse is None else worse.evidence()
+    evidence = tuple(e for e in (growth, measured) if e is not None)
+    since = growth.window[0] if growth is not None else worse.since if worse else 0
+    confidence = 0.95 if len(evidence) == 2 else 0.75
+    if growth is None and late_median(trace, "auc/discriminator") >= SURE:
+        confidence = 0.55  # worse samples under a sure discriminator are its doing
+    return Finding("divergence", confidence, since, _summary(growth, worse), evidence)
+
+
+def _growth(trace: Trace) -> Evidence | None:
+    free = trace.header.get("objective") == "wasserstein"
+    for name in GROWING:
+        if free and not name.startswith("batch"):
+            continue
+        found = _grown(trace.series(name), trace, name)
+        if found is not None:
+            return found
+    return None
+
+
+def _grown(series: Series, trace: Trace, name: str) -> Evidence | None:
+    """Growth by `GROWS` over the late window, to beyond `LARGE` and the run's own first level."""
+    part = late(series)
+    if len(part) < 5 or not bool((np.abs(part.values) > 0).all()):
+        return None
+    size = Series(part.steps, np.log(np.abs(part.values)))
+    level = math.exp(float(np.median(size.values[-5:])))
+    bound = LARGE
+    if name == "batch/fake/extreme":
+        bound = 3 * late_median(trace, "batch/real/extreme")
+    if not (slope_per_run(size) >= math.log(GROWS) and level >= bound):
+        return None
+    above = onset(series.finite(), np.abs(series.finite().values) >= bound)
+    start = above if above is not None else int(part.steps[0])
+    held = series.finite().since(start)
+    expected = f"bounded: no growth by {GROWS:g} over the last {LATE:.0%} of the run"
+    return Evidence(name, float(np.median(held.values)), expected, window(held))
+
+
+def _summary(growth: Evidence | None, worse: Worsening | None) -> str:
+    if growth is not None:
+        return (
+            f"The run diverges: {growth.signal} grows without bound since step"
+            f" {growth.window[0]} and has reached {growth.observed:.3g}."
+        )
+    assert worse is not None
+    return (
+        f"The samples get worse since step {worse.since}: {worse.metric} was {worse.best:.4g} at"
+        f" step {worse.best_step} and is {worse.late:.4g} now."
+    )

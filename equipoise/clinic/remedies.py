@@ -123,6 +123,22 @@ def _wider_players(recipe: Recipe) -> Mapping[str, Any]:
     }
 
 
+def _non_saturating(recipe: Recipe) -> Mapping[str, Any]:
+    if recipe.objective.name != "minimax":
+        return {}
+    return {"objective.name": "non_saturating"}
+
+
+def _clipped(recipe: Recipe) -> Mapping[str, Any]:
+    """Both players' gradients to norm 1, where nothing bounds them yet."""
+    free = [
+        name
+        for name in ("generator", "discriminator")
+        if getattr(recipe.optimizer, name).clip_norm is None
+    ]
+    return {f"optimizer.{name}.clip_norm": 1.0 for name in free}
+
+
 def _wider_discriminator(recipe: Recipe) -> Mapping[str, Any]:
     return {"discriminator.width": 2 * recipe.discriminator.width}
 
@@ -131,7 +147,14 @@ _REMEDIES = (
     Remedy(
         "gradient-penalty",
         "Penalize the discriminator's gradient at reals and fakes (R1 + R2)",
-        {"discriminator_dominance": 1, "mode_collapse": 1, "divergence": 1},
+        {
+            "discriminator_dominance": 1,
+            "mode_collapse": 1,
+            "divergence": 1,
+            "exploding_gradient": 1,
+            "runaway_logits": 2,
+            "vanishing_gradient": 3,
+        },
         "real.requires_grad_(); fake = fake.detach().requires_grad_()\n"
         "r, f = D(real), D(fake)\n"
         "g_r, g_f = torch.autograd.grad(r.sum() + f.sum(), [real, fake], create_graph=True)\n"
@@ -147,7 +170,7 @@ _REMEDIES = (
     Remedy(
         "spectral-norm",
         "Normalize the discriminator's layers spectrally",
-        {"discriminator_dominance": 2, "mode_collapse": 4, "divergence": 3},
+        {"discriminator_dominance": 2, "mode_collapse": 4, "divergence": 3, "runaway_logits": 1},
         "for layer in D's linear and convolutional layers:\n"
         "    torch.nn.utils.parametrizations.spectral_norm(layer)",
         "Bounds each layer's gain and with it the slope of the discriminator.",
@@ -170,7 +193,7 @@ _REMEDIES = (
     Remedy(
         "slower-discriminator",
         "Lower the discriminator's learning rate to a quarter",
-        {"discriminator_dominance": 4},
+        {"discriminator_dominance": 4, "runaway_logits": 3},
         "for group in optimizer_D.param_groups: group['lr'] /= 4",
         "Slows the runaway; it does not change where the game goes, so it comes after a penalty.",
         _rates(discriminator=0.25),
@@ -202,7 +225,7 @@ _REMEDIES = (
     Remedy(
         "relativistic-objective",
         "Score pairs of real and fake (RpGAN)",
-        {"mode_collapse": 2},
+        {"mode_collapse": 2, "vanishing_gradient": 2},
         "loss_D = F.softplus(fake_logits - real_logits).mean()\n"
         "loss_G = F.softplus(real_logits.detach() - fake_logits).mean()",
         "A separable loss has bad basins where modes are missing; the paired loss has none. It"
@@ -235,7 +258,7 @@ _REMEDIES = (
     Remedy(
         "slower-generator",
         "Lower the generator's learning rate to a quarter",
-        {"generator_dominance": 3, "mode_collapse": 5},
+        {"generator_dominance": 3, "mode_collapse": 5, "saturated_output": 1},
         "for group in optimizer_G.param_groups: group['lr'] /= 4",
         "Lets the discriminator see where the generator is before it has moved on.",
         _rates(generator=0.25),
@@ -250,6 +273,37 @@ _REMEDIES = (
         "A discriminator that cannot represent the difference cannot teach it.",
         _wider_discriminator,
         watch="auc/discriminator",
+    ),
+    Remedy(
+        "non-saturating-loss",
+        "Let the generator descend the non-saturating loss",
+        {"vanishing_gradient": 1},
+        "loss_G = F.softplus(-fake_logits).mean()   # in place of -F.softplus(fake_logits).mean()",
+        "The saturating loss's slope is the probability that the discriminator gives to a fake:"
+        " none where it is sure. The other's is one minus that.",
+        _non_saturating,
+        watch="pull/norm",
+        sources=("arXiv 1406.2661, section 3",),
+    ),
+    Remedy(
+        "clip-gradients",
+        "Clip both players' gradients to norm 1",
+        {"exploding_gradient": 3},
+        "torch.nn.utils.clip_grad_norm_(player.parameters(), 1.0)   # before each step",
+        "It bounds a step, not what makes gradients jump: a stop-gap beside a penalty.",
+        _clipped,
+        takes_effect="live",
+        watch="gradient_norm/discriminator",
+        caution="With R1 and R2 it changes next to nothing.",
+    ),
+    Remedy(
+        "measure-again",
+        "Mend the measurement: float64 statistics, enough samples, one resize and one reference",
+        {"broken_metric": 1},
+        "mean and covariance in float64; at least as many samples as features, 10,000 or more;\n"
+        "the same resize and the same reference for every evaluation",
+        "A distance that no samples can have says nothing of the run; judge it by other signals.",
+        watch="metric/fid",
     ),
     Remedy(
         "decaying-rates",
@@ -276,7 +330,7 @@ _REMEDIES = (
     Remedy(
         "lower-both-rates",
         "Go back to the last good checkpoint and lower both learning rates to a quarter",
-        {"non_finite": 1, "divergence": 2},
+        {"non_finite": 1, "divergence": 2, "exploding_gradient": 2},
         "load the last checkpoint before the onset\n"
         "for o in (optimizer_G, optimizer_D):\n"
         "    for group in o.param_groups: group['lr'] /= 4",

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 
+from equipoise.clinic.rules.broken_metric import broken_metric
 from equipoise.clinic.rules.discriminator_dominance import discriminator_dominance
 from equipoise.clinic.rules.divergence import divergence
+from equipoise.clinic.rules.exploding_gradient import exploding_gradient
 from equipoise.clinic.rules.generator_dominance import generator_dominance
 from equipoise.clinic.rules.mode_collapse import mode_collapse
 from equipoise.clinic.rules.non_finite import non_finite
+from equipoise.clinic.rules.runaway_logits import runaway_logits
+from equipoise.clinic.rules.saturated_output import saturated_output
 from equipoise.clinic.rules.stagnation import stagnation
 from equipoise.clinic.rules.stalled_player import stalled_player
+from equipoise.clinic.rules.vanishing_gradient import vanishing_gradient
 from equipoise.record import Finding, Trace
 
 Rule = Callable[[Trace], Finding | None]
@@ -21,6 +26,11 @@ RULES: dict[str, Rule] = {
     "mode_collapse": mode_collapse,
     "divergence": divergence,
     "stagnation": stagnation,
+    "vanishing_gradient": vanishing_gradient,
+    "exploding_gradient": exploding_gradient,
+    "runaway_logits": runaway_logits,
+    "saturated_output": saturated_output,
+    "broken_metric": broken_metric,
 }
 EXACT = frozenset({"non_finite", "stalled_player"})
 

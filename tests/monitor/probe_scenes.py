@@ -120,7 +120,7 @@ class Slope(nn.Module):
         self.psi = nn.Parameter(torch.tensor(psi, dtype=torch.float64))
 
     def forward(self, x):
-        return x @ self.psi
+        return x.to(self.psi) @ self.psi
 
 
 def dirac(theta, psi, objective, **options):

@@ -27,12 +27,12 @@ def leak(scene: Scene) -> Readings:
             return {}
         real, fake = real[: 2 * half], fake[: 2 * half].to(real.dtype)
         labels = None if labels is None else labels[: 2 * half]
+        still = _by_running_statistics(stage, real, labels)  # first: other passes move them
         pure, of_fake = (_scores(stage, x, labels) for x in (real, fake))
         mixed = _scores(stage, torch.cat([real[:half], fake[half:]]), labels)
         spread = torch.cat([pure, of_fake]).std(correction=0).clamp_min(1e-12)
         found = {"leak/batch": (pure[:half] - mixed[:half]).abs().mean() / spread}
-        if _use_statistics(stage):
-            still = _scores(stage, real, labels)
+        if still is not None:
             found["leak/mode"] = (pure - still).abs().mean() / spread
         return found
 
@@ -42,17 +42,17 @@ def _scores(stage: Stage, samples: Tensor, labels: Tensor | None) -> Tensor:
     return stage.scores(samples, labels)
 
 
-def _use_statistics(stage: Stage) -> bool:
-    """Put the discriminators' layers with running statistics to use them; whether there were any.
-
-    Only those that were found in training mode; `staged` puts their mode back.
-    """
+def _by_running_statistics(stage: Stage, samples: Tensor, labels: Tensor | None) -> Tensor | None:
+    """Scores where layers found in training mode use what they kept; None where none keeps any."""
     parts = [p for n in stage.scene.discriminators.values() for p in n.module.modules()]
     kept = [p for p in parts if isinstance(p, nn.modules.batchnorm._NormBase)]
     changed = [p for p in kept if p.training and p.running_mean is not None]
     for part in changed:
         part.training = False
-    return bool(changed)
+    scores = _scores(stage, samples, labels) if changed else None
+    for part in changed:
+        part.training = True
+    return scores
 
 
 PROBE = Probe("leak", leak, 0.25, frozenset({"generator", "discriminator"}))

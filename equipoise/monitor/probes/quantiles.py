@@ -9,6 +9,7 @@ from equipoise.monitor.probes.losses import losses
 from equipoise.monitor.probes.probe import Probe, Readings
 from equipoise.monitor.probes.scene import Scene
 from equipoise.monitor.probes.stage import Stage, staged
+from equipoise.monitor.probes.vectors import gradient, unflat
 
 LEVELS = (0.01, 0.25, 0.5, 0.75, 0.99)
 MOST_ENTRIES = 4096
@@ -51,9 +52,10 @@ def _slopes(stage: Stage) -> dict[str, dict[str, Tensor]]:
         (stage.scene.discriminators, both.discriminator),
     ):
         for player in players:
-            names, weights = zip(*chosen(stage, player), strict=True) or ((), ())
-            slopes = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
-            found[player] = dict(zip(names, slopes, strict=True))
+            shown = dict(chosen(stage, player))
+            slopes = gradient(loss, list(shown.values()))
+            parts = unflat(slopes, list(shown.values()))
+            found[player] = dict(zip(shown, parts, strict=True))
     return found
 
 

@@ -20,6 +20,8 @@ def flat(tensors: Sequence[Tensor]) -> Tensor:
 
 def unflat(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """The vector cut into tensors of the shapes and types of `like`."""
+    if not like:
+        return []
     parts = vector.split([t.numel() for t in like])
     return [part.view_as(t).to(t.dtype) for part, t in zip(parts, like, strict=True)]
 

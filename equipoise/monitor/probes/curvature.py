@@ -62,6 +62,6 @@ def _hessian(slope: Tensor, weights: list[Tensor]) -> Product:
 PROBE = Probe(
     "curvature",
     curvature,
-    14.0,
+    7.0,
     frozenset({"generator", "discriminator", "objective", "size"}),
 )

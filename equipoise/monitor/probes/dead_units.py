@@ -102,4 +102,4 @@ def _dead(parts: list[Tensor]) -> Tensor:
     return torch.where(size.isnan(), torch.nan, (size == 0).float())
 
 
-PROBE = Probe("dead_units", dead_units, 0.8, frozenset({"players"}))
+PROBE = Probe("dead_units", dead_units, 0.6, frozenset({"players"}))

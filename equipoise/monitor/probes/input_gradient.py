@@ -25,4 +25,4 @@ def input_gradient(scene: Scene) -> Readings:
         }
 
 
-PROBE = Probe("input_gradient", input_gradient, 0.33, frozenset({"generator", "discriminator"}))
+PROBE = Probe("input_gradient", input_gradient, 0.37, frozenset({"generator", "discriminator"}))

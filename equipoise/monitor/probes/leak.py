@@ -55,4 +55,4 @@ def _by_running_statistics(stage: Stage, samples: Tensor, labels: Tensor | None)
     return scores
 
 
-PROBE = Probe("leak", leak, 0.25, frozenset({"generator", "discriminator"}))
+PROBE = Probe("leak", leak, 0.28, frozenset({"generator", "discriminator"}))

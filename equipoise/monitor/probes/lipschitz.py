@@ -35,4 +35,4 @@ def slopes(stage: Stage, samples: Tensor, labels: Tensor | None) -> Tensor:
     return found.flatten(1).norm(dim=1)
 
 
-PROBE = Probe("lipschitz", lipschitz, 0.176, frozenset({"generator", "discriminator"}))
+PROBE = Probe("lipschitz", lipschitz, 0.24, frozenset({"generator", "discriminator"}))

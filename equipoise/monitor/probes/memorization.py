@@ -40,4 +40,4 @@ def nearest(points: Tensor, data: Tensor) -> Tensor:
     return torch.cdist(points, data, compute_mode="donot_use_mm_for_euclid_dist").min(1).values
 
 
-PROBE = Probe("memorization", memorization, 0.2, frozenset({"generator", "reals", "held_out"}))
+PROBE = Probe("memorization", memorization, 0.11, frozenset({"generator", "reals", "held_out"}))

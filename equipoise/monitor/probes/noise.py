@@ -57,4 +57,4 @@ def _gradients(stage: Stage, start: int, stop: int) -> dict[str, Tensor]:
     return {p: gradient(loss, stage.weights(p)) for players, loss in sides for p in players}
 
 
-PROBE = Probe("noise", noise, 0.95, frozenset({"generator", "discriminator", "objective"}))
+PROBE = Probe("noise", noise, 0.97, frozenset({"generator", "discriminator", "objective"}))

@@ -38,5 +38,5 @@ def overfitting(scene: Scene) -> Readings:
 
 
 PROBE = Probe(
-    "overfitting", overfitting, 0.2, frozenset({"generator", "discriminator", "held_out"})
+    "overfitting", overfitting, 0.27, frozenset({"generator", "discriminator", "held_out"})
 )

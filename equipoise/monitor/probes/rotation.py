@@ -28,6 +28,6 @@ def rotation(scene: Scene) -> Readings:
 PROBE = Probe(
     "rotation",
     rotation,
-    5.5,
+    3.0,
     frozenset({"generator", "discriminator", "objective", "size"}),
 )

@@ -62,4 +62,4 @@ def effective_rank(matrices: Tensor) -> Tensor:
     return torch.special.entr(shares).sum(1).exp()
 
 
-PROBE = Probe("sensitivity", sensitivity, 0.3, frozenset({"generator", "latents"}))
+PROBE = Probe("sensitivity", sensitivity, 0.22, frozenset({"generator", "latents"}))

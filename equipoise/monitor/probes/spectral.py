@@ -116,4 +116,4 @@ def _exact(
     return operator(weight, v).norm()
 
 
-PROBE = Probe("spectral", spectral, 0.05, frozenset({"players"}))
+PROBE = Probe("spectral", spectral, 0.06, frozenset({"players"}))

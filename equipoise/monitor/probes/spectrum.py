@@ -31,6 +31,6 @@ def spectrum(scene: Scene) -> Readings:
 PROBE = Probe(
     "spectrum",
     spectrum,
-    18.0,
+    7.7,
     frozenset({"generator", "discriminator", "objective", "size"}),
 )

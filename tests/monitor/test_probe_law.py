@@ -6,9 +6,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from probe_scenes import images, labelled, points
+from probe_scenes import images, labelled, points, scene
+from toy_loop import noisy_players, plain_players, play
 
-from equipoise.monitor.probes import PROBES
+from equipoise.monitor.probes import PROBES, Prober, Scene
 from equipoise.record import describe
 
 SCENES = {"points": points, "images": images, "labelled": labelled}
@@ -111,3 +112,32 @@ def test_a_gradient_hook_of_the_user_is_not_called(probe):
                 parameter.register_hook(lambda g: called.append(g))
     PROBES[probe].measure(scene)
     assert called == []
+
+
+@pytest.mark.parametrize("players", [plain_players, noisy_players], ids=["plain", "noisy"])
+def test_a_run_is_bitwise_the_same_with_all_probes_between_its_steps(players):
+    """Noise, dropout and running statistics go on as if nobody had looked."""
+
+    def outcome(watched):
+        seen = set()
+        prober = Prober(Scene(), lambda seconds: True)
+
+        def attach(generator, discriminator, *_):
+            prober.scene = scene(generator, discriminator, 4, (2,), "non_saturating")
+
+        def look(step):
+            if watched:
+                run = prober.run(1.0)
+                seen.update(run.values)
+
+        state = play(60, attach, players, on_step=look)
+        assert prober.broken == {}
+        tensors = [*state.generator.state_dict().values()]
+        tensors += [*state.discriminator.state_dict().values(), torch.get_rng_state()]
+        return tensors, seen
+
+    bare, nothing = outcome(False)
+    watched, seen = outcome(True)
+    assert same(bare, watched)
+    assert not nothing
+    assert {"rotation", "duality_gap", "noise_scale/generator", "forgetting"} <= seen

@@ -63,8 +63,7 @@ PUBLIC = {
 
 @dataclass(frozen=True)
 class Case:
-    """One log with what is known about it; `onset` in steps, None where nobody labelled it; `whole`:
-    no excerpt."""
+    """One log with what is known about it: `onset` in steps, None where nobody labelled it."""
 
     name: str
     path: Path

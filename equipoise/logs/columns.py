@@ -24,14 +24,16 @@ _ANY_TIME = ("metric/",)  # evaluations of an older checkpoint are no restart
 class Columns:
     """Collects lines; `trace` makes the trace of them."""
 
-    def __init__(self, mapping: Mapping[str, str]) -> None:
+    def __init__(self, mapping: Mapping[str, str], partial: bool = False) -> None:
+        """`mapping`: the user's words; `partial`: they may be in another log of the folder."""
         self.clock = Clock()
+        self._partial = partial
         self._user = dict(mapping)
         self._short = {squash(theirs): theirs for theirs in mapping}
         self._cells: dict[str, tuple[list[int], list[float]]] = {}
         self._targets: dict[str, tuple[int, str]] = {}
         self._unmapped: dict[str, int] = {}
-        self._used: set[str] = set()
+        self.used: set[str] = set()
 
     def add(self, line: Line) -> None:
         """Enter what a line says."""
@@ -59,7 +61,7 @@ class Columns:
         own = self._own_word(name)
         target = (-1, self._user[own]) if own is not None else rank_of(name)
         if own is not None:
-            self._used.add(own)
+            self.used.add(own)
         if target is not None:
             self._targets[name] = target
         return target
@@ -102,7 +104,7 @@ class Columns:
         )
 
     def _check(self, path: Path) -> None:
-        if lost := sorted(set(self._user) - self._used):
+        if (lost := sorted(set(self._user) - self.used)) and not self._partial:
             guess = nearest(lost[0], [*self._targets, *self._unmapped])
             hint = f"; did you mean {guess!r}?" if guess else ""
             raise RecordError(

@@ -1,4 +1,4 @@
-"""CSV and JSON lines -> names and numbers."""
+"""CSV, Parquet and JSON -> names and numbers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from equipoise.errors import RecordError, need
 from equipoise.logs.aliases import counter_of
 from equipoise.logs.records import Line, number_or_none
 
@@ -61,6 +63,48 @@ def read_object(text: str) -> Line | None:
     except (ValueError, RecursionError):
         return None
     return _enter(_flat(values)) if isinstance(values, dict) else None
+
+
+def read_document(text: str) -> Iterator[Line]:
+    """The rows of one JSON document: a list of objects, an object of equally long lists (Keras's
+    history), or one object; nothing for anything else."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(values, dict):
+        lists = {k: v for k, v in values.items() if isinstance(v, list)}
+        if lists and len({len(v) for v in lists.values()}) == 1:
+            values = [
+                dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
+            ]
+        else:
+            values = [values]
+    for value in values if isinstance(values, list) else ():
+        if isinstance(value, dict):
+            yield _enter(_flat(value))
+
+
+def read_parquet(file: Path) -> Iterator[Line]:
+    """A `Line` per row of a Parquet file.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        RecordError: the file is damaged.
+    """
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise need("pyarrow", "parquet") from error
+    try:
+        with ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=4096):
+                for row in batch.to_pylist():
+                    yield _enter(_flat(row))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RecordError(f"cannot read log {file}: {reason}; write the table again") from error
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -25,10 +25,10 @@ _COUNTER = re.compile(
 )
 _ELAPSED = re.compile(r"\belapsed:?\s{1,4}(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)", re.IGNORECASE)
 _BRACKETS = re.compile(r"\[(?:(\d+)/\d+|(\d+))\]\s?\[\s{0,8}(\d+)/(\d+)\]")
-_BAR = re.compile(r"(?<![\w/.])(\d+)/(\d+)\s{1,2}(?:\[\d+:|\(\s{0,4}\d+\.\d+%\))")
+_BAR = re.compile(r"(?<![\w/.])(\d+)/(\d+)\s{1,2}(?:\[\d+:|\[[=>.]|\u2501|\(\s{0,4}\d+\.\d+%\))")
 _LEADING = re.compile(r"^\s{0,8}(\d+)\s{0,4}[\[:,]\s?(?=[A-Za-z])")
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{4,9})")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\x08+")
 _BREAKS = re.compile(r"[,;|\[\]{}<>\t:=\"']|\s{2,}")
 _HOLDS_NUMBER = re.compile(r"\d|nan|inf", re.IGNORECASE)
 _LARGEST = 10**15

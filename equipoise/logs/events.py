@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ def read_events(files: Sequence[Path]) -> Iterator[Line | None]:
         RecordError: a file cannot be opened.
     """
     try:
-        from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-        from tensorboard.compat.proto.event_pb2 import Event
+        loaders = import_module("tensorboard.backend.event_processing.event_file_loader")
+        event = import_module("tensorboard.compat.proto.event_pb2").Event
     except ImportError as error:
         raise need("tensorboard", "tensorboard") from error
     for file in files:
-        loader = RawEventFileLoader(str(file))
+        loader = loaders.RawEventFileLoader(str(file))
         records = loader.Load()
         while True:
             try:
@@ -41,7 +42,7 @@ def read_events(files: Sequence[Path]) -> Iterator[Line | None]:
             except Exception:  # a torn record; TensorBoard's stand-in for TensorFlow raises its own
                 yield None
                 break
-            yield from _scalars(record, Event)
+            yield from _scalars(record, event)
 
 
 def _scalars(record: bytes, kind: Any) -> Iterator[Line | None]:
@@ -66,9 +67,9 @@ def _scalar(value: Any) -> float | None:
         return None
     if math.prod(max(d.size, 0) for d in value.tensor.tensor_shape.dim) != 1:
         return None
-    from tensorboard.util import tensor_util
-
     try:
-        return float(tensor_util.make_ndarray(value.tensor).reshape(()))
+        return float(
+            import_module("tensorboard.util.tensor_util").make_ndarray(value.tensor).reshape(())
+        )
     except (TypeError, ValueError):  # a string, or a tensor without content
         return None

@@ -15,6 +15,7 @@ from equipoise.logs.columns import Columns
 from equipoise.logs.events import MARK, read_events
 from equipoise.logs.mlflow import read_metrics, read_params
 from equipoise.logs.records import Line
+from equipoise.logs.shapes import Shapes
 from equipoise.logs.tables import (
     delimiter_of,
     read_csv,
@@ -22,7 +23,7 @@ from equipoise.logs.tables import (
     read_object,
     read_parquet,
 )
-from equipoise.logs.text import read_line
+from equipoise.logs.text import read_line, without_colour
 from equipoise.record import Trace
 
 Read = tuple[dict[str, Any], dict[str, Any]]  # what a reader returns: header and facts
@@ -131,20 +132,24 @@ def _read(text: io.TextIOWrapper, sample: str, file: Path, columns: Columns) -> 
 
 def _read_text(lines: Iterator[str], columns: Columns) -> Read:
     header: dict[str, Any] = {}
+    shapes = Shapes(_CONFIG)
     count = objects = damaged = 0
-    for text in lines:
-        if not text.strip():
+    for line in lines:
+        text = without_colour(line).strip()
+        if not text:
             continue
         count += 1
-        entry = read_object(text) if text.lstrip().startswith("{") else None
+        entry: Line | None = read_object(text) if text[0] == "{" else None
         if entry is not None:
             objects += 1
-        elif text.lstrip().startswith('{"') and not text.rstrip().endswith("}"):
+        elif text[:2] == '{"' and text[-1] != "}":
             damaged += 1  # torn in the middle, perhaps in a number: nothing in it can be trusted
             continue
-        else:
-            entry = read_line(text)
+        elif (entry := shapes.read(text)) is None:
+            found = read_line(text)
             _configure(text, header)
+            shapes.learn(text, found)
+            entry = found
         columns.add(entry)
     name = "jsonl" if 2 * objects > count else "text"
     return _settled(header), {"format": name, "lines": count, "damaged": damaged}

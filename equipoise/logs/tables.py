@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,11 @@ def read_parquet(file: Path) -> Iterator[Line]:
         RecordError: the file is damaged.
     """
     try:
-        import pyarrow
-        from pyarrow.parquet import ParquetFile
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
         raise need("pyarrow", "parquet") from error
     try:
-        with ParquetFile(file) as table:
+        with parquet.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=4096):
                 for row in batch.to_pylist():
                     yield _enter(_flat(row))

@@ -80,10 +80,14 @@ def test_a_missing_reader_is_named_with_its_install_command(tmp_path, monkeypatc
         monkeypatch.setitem(sys.modules, module, None)
     write(tmp_path / "events.out.tfevents.1", "x")
     (tmp_path / "t.parquet").write_bytes(b"PAR1....PAR1")
-    for path, extra in ((tmp_path / "events.out.tfevents.1", "tensorboard"),
-                        (tmp_path / "t.parquet", "parquet"), (tmp_path, "tensorboard")):  # fmt: skip
+    cases = [
+        ("events.out.tfevents.1", "tensorboard"),
+        ("t.parquet", "parquet"),
+        (".", "tensorboard"),
+    ]
+    for name, extra in cases:
         with pytest.raises(MissingExtraError, match=rf"equipoise\[{extra}\]"):
-            read_log(path)
+            read_log(tmp_path / name)
 
 
 def test_parquet(tmp_path):

@@ -86,35 +86,51 @@ class Clock:
 
         A line without names only moves the counters on.
         """
-        own = self._move(line) if line.clock else False
+        own = self.move(line.clock) if line.clock else False
         if line.total > self._total:
             self._total = line.total
         if not kind.names:
             return -1
-        if kind is self._last:
-            repeats = True
-            self._seen = kind.names
-        else:
-            repeats = bool(kind.names & self._seen)
-            self._seen = kind.names if repeats else self._seen | kind.names
-            self._last = kind
-        self._record += repeats
-        spared = self._is_spared(kind, values)
-        kind.lines += 1
-        if self._stride > 1 and not spared and kind.lines % self._stride:
+        repeats = self._enter(kind)
+        total = sum(values.values())
+        spared = (kind.rare or total - total != 0) and self._spared > 0
+        if spared:
+            self._spared -= 1
+        elif self.thinned and kind.lines % self._stride:
             return -1
         row = len(self._flags)
         for name, column in self._columns.items():
             column.append(self._now[name])
-        flags = _OWN * own | _REPEATS * repeats | _LASTING * kind.lasting | _KEEP * spared
-        self._flags.append(flags)
+        self._flags.append(
+            _OWN * own | _REPEATS * repeats | _LASTING * kind.lasting | _KEEP * spared
+        )
         self._records.append(self._record)
         self._kinds.append(kind.number)
         return row
 
-    def _move(self, line: Line) -> bool:
+    def passes_over(self, kind: Kind) -> bool:
+        """Whether the next line of a kind is let go; it is then counted."""
+        if not kind.names or kind.rare or not (kind.lines + 1) % self._stride:
+            return False
+        self._enter(kind)
+        return True
+
+    def _enter(self, kind: Kind) -> bool:
+        """Count a line; whether it says again what was said since the last that did."""
+        kind.lines += 1
+        if kind is self._last:
+            repeats = True
+            self._seen = kind.names
+        else:
+            repeats = not kind.names.isdisjoint(self._seen)
+            self._seen = kind.names if repeats else self._seen | kind.names
+            self._last = kind
+        self._record += repeats
+        return repeats
+
+    def move(self, clock: Mapping[str, float]) -> bool:
         """Move the counters on; whether the line counts by itself."""
-        clock, now = line.clock, self._now
+        now = self._now
         for name, value in clock.items():
             if -_LARGEST < value < _LARGEST:
                 if name == "epoch" and "batch" not in clock and value != now.get("epoch"):
@@ -124,15 +140,10 @@ class Clock:
                     self._columns[name] = array("d", [math.nan]) * len(self._flags)
         return "step" in clock or "batch" in clock
 
-    def _is_spared(self, kind: Kind, values: Mapping[str, float]) -> bool:
-        """Whether the line is one that thinning leaves alone, while there are few of them."""
-        if self._spared <= 0:
-            return False
-        total = sum(values.values())
-        if not kind.rare and total - total == 0:
-            return False
-        self._spared -= 1
-        return True
+    @property
+    def thinned(self) -> bool:
+        """Whether lines are let go."""
+        return self._stride > 1
 
     def thin(self) -> NDArray[np.int32]:
         """Let every second line of each kind go; the new row of each old one, -1 if it is gone."""

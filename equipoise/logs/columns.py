@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from equipoise.errors import RecordError, nearest
 from equipoise.logs.aliases import COUNTERS, rank_of, squash
 from equipoise.logs.clock import Clock, Kind, Placed
 from equipoise.logs.records import Line
+from equipoise.logs.shapes import Shape
 from equipoise.record import Series, Trace
 
 _SHOWN = 40  # unmapped names that the fact lists
 _KEPT = 2000  # distinct unmapped names that are counted at all: a file of junk has no end of them
 _MOST_GROUPS = 5000  # kinds of line that are remembered, likewise
-_MOST_ROWS = 1 << 20  # rows beyond which every second one is let go
+_MOST_ROWS = 1 << 19  # rows beyond which every second one is let go
 _ANY_TIME = ("metric/",)  # evaluations of an older checkpoint are no restart
 
 
@@ -66,13 +68,17 @@ class Columns:
         self._cells: dict[str, _Cells] = {}
         self._targets: dict[str, tuple[int, str]] = {}
         self._unmapped: dict[str, int] = {}
+        self._pending: tuple[Shape, re.Match[str]] | None = None  # counters not yet moved on
 
     def add(self, line: Line) -> None:
         """Enter what a line says."""
         values = line.values
-        group = self._groups.get(tuple(values))
-        if group is None:
-            group = self._group(tuple(values))
+        if self._pending is not None:
+            shape, match = self._pending
+            self.clock.move(shape.line(match).clock)
+            self._pending = None
+        names = tuple(values)
+        group = self._groups.get(names) or self._group(names)
         group.lines += 1
         for name, kind in group.counters:
             line.clock[kind] = values[name]
@@ -86,6 +92,18 @@ class Columns:
             new = self.clock.thin()
             for cells in self._cells.values():
                 cells.renumber(new)
+
+    def passes_over(self, shape: Shape, match: re.Match[str]) -> bool:
+        """Whether a line of this shape is one that thinning leaves out; it is then counted."""
+        if not self.clock.thinned:
+            return False
+        group = self._groups.get(shape.names) or self._group(shape.names)
+        if group.counters or not self.clock.passes_over(group.kind):
+            return False
+        group.lines += 1
+        if shape.clock:
+            self._pending = shape, match
+        return True
 
     def _group(self, names: tuple[str, ...]) -> _Group:
         """The group of lines with these names, remembered unless there are too many."""

@@ -51,7 +51,7 @@ def read_file(file: Path, columns: Columns) -> Trace:
         with open(file, "rb") as raw:
             peek = raw.read(_PEEK)
             raw.seek(0)
-            if peek.startswith(b"PAR1"):
+            if _is_parquet(file, peek):
                 return columns.trace(file, _counted(read_parquet(file), columns, "parquet"), {})
             encoding = _encoding(peek)
             sample = peek.decode(encoding, "replace").lstrip("\ufeff")
@@ -64,6 +64,10 @@ def read_file(file: Path, columns: Columns) -> Trace:
                 return columns.trace(file, facts, header)
     except OSError as error:
         raise RecordError(f"cannot read log {file}: {error.strerror}; check the path") from error
+
+
+def _is_parquet(file: Path, peek: bytes) -> bool:
+    return peek.startswith(b"PAR1") and (file.suffix == ".parquet" or b"\x00" in peek)
 
 
 def read_event_files(files: list[Path], path: Path, columns: Columns) -> Trace:
@@ -111,9 +115,18 @@ def _encoding(peek: bytes) -> str:
 
 
 def _lines(text: io.TextIOBase) -> Iterator[str]:
-    """Lines, ended by line feed or carriage return alike (a progress bar rewrites its own)."""
+    """Filled lines, stripped, ended by line feed or carriage return alike (a progress bar rewrites
+    its own)."""
     while line := text.readline(_LONGEST):
-        yield line.rstrip("\n")
+        if line := line.strip():
+            yield line
+
+
+def _rows(text: io.TextIOBase) -> Iterator[str]:
+    """Filled lines with their blanks: a row may begin or end with an empty cell."""
+    while line := text.readline(_LONGEST):
+        if not line.isspace():
+            yield line.rstrip("\n")
 
 
 def _read(text: io.TextIOWrapper, sample: str, file: Path, columns: Columns) -> Read:
@@ -124,9 +137,8 @@ def _read(text: io.TextIOWrapper, sample: str, file: Path, columns: Columns) -> 
         text.seek(0)
     delimiter = delimiter_of([line for line in sample.splitlines() if line.strip()][:2])
     if delimiter:
-        filled = (line for line in _lines(text) if line.strip())
         name = "tsv" if delimiter == "\t" else "csv"
-        return {}, _counted(read_csv(filled, delimiter), columns, name)
+        return {}, _counted(read_csv(_rows(text), delimiter), columns, name)
     return _read_text(_lines(text), columns)
 
 
@@ -134,22 +146,25 @@ def _read_text(lines: Iterator[str], columns: Columns) -> Read:
     header: dict[str, Any] = {}
     shapes = Shapes(_CONFIG)
     count = objects = damaged = 0
-    for line in lines:
-        text = without_colour(line).strip()
-        if not text:
-            continue
+    for text in lines:
+        if "\x1b" in text or "\x08" in text:
+            text = without_colour(text).strip()
         count += 1
-        entry: Line | None = read_object(text) if text[0] == "{" else None
+        match = shapes.match(text)
+        if match is not None:
+            if not columns.passes_over(shapes.last, match):
+                columns.add(shapes.last.line(match))
+            continue
+        entry: Line | None = read_object(text) if text[:1] == "{" else None
         if entry is not None:
             objects += 1
         elif text[:2] == '{"' and text[-1] != "}":
             damaged += 1  # torn in the middle, perhaps in a number: nothing in it can be trusted
             continue
-        elif (entry := shapes.read(text)) is None:
-            found = read_line(text)
+        else:
+            entry = found = read_line(text)
             _configure(text, header)
             shapes.learn(text, found)
-            entry = found
         columns.add(entry)
     name = "jsonl" if 2 * objects > count else "text"
     return _settled(header), {"format": name, "lines": count, "damaged": damaged}

@@ -21,16 +21,17 @@ _FREE_RUN = re.compile(
     r"|(?<=[0-9][eE][0-9])|(?<=[0-9][eE][-+][0-9]))[0-9]*"
 )
 _DIGITS = "[0-9]{1,15}"
-_FLOAT = r"[-+]?[0-9]{1,15}(?:\.[0-9]{0,25})?(?:[eE][-+]?[0-9]{1,3})?"
+_FLOAT = r"[-+]?[0-9]{1,15}(?:\.[0-9]{0,25})?(?:[eE][-+]?[0-9]{1,2})?"
 _PLAIN = re.compile(_FLOAT)
 _MORE = re.compile(r",\d")
+_NOTHING = re.compile(r"(?!)")
 _NOT_ONE = -1
 _SIGHTINGS = 3  # of a shape before it is learned
 _MOST_KEYS, _MOST_SHAPES = 20_000, 1000  # a file of junk has no end of them
 
 
 @dataclass(slots=True, eq=False)
-class _Shape:
+class Shape:
     """What a line that `match` accepts says; groups of the match by what they mean."""
 
     pattern: re.Pattern[str]
@@ -38,7 +39,8 @@ class _Shape:
     elapsed: tuple[int, ...]
     values: tuple[tuple[str, int, float], ...]
     total: int
-    follower: _Shape | None = None
+    names: tuple[str, ...] = ()
+    follower: Shape | None = None
 
     def line(self, match: re.Match[str]) -> Line:
         clock = {kind: float(match[group]) for kind, group in self.clock}
@@ -54,31 +56,31 @@ class Shapes:
     def __init__(self, never: re.Pattern[str]) -> None:
         """`never`: lines in which it is found say more than `read_line` tells."""
         self._never = never
-        self._known: dict[str, _Shape | int] = {}
+        self._known: dict[str, Shape | int] = {}
         self._made = 0
-        self._last: _Shape | None = None
+        self.last = Shape(
+            _NOTHING, (), (), (), 0
+        )  # the shape of the line that `match` accepted last
 
-    def read(self, text: str) -> Line | None:
-        """What the line says, None where its shape is not known."""
-        last = self._last
-        if last is not None and last.follower is not None:
-            shape = last.follower
-            match = shape.pattern.fullmatch(text)
-            if match:
-                self._last = shape
-                return shape.line(match)
+    def match(self, text: str) -> re.Match[str] | None:
+        """The match by the line's shape, which is then `last`; None where it is not known."""
+        last = self.last
+        shape = last.follower
+        if shape is not None and (match := shape.pattern.fullmatch(text)):
+            self.last = shape
+            return match
         found = self._known.get(_ANY_RUN.sub("0", text))
         if found == _NOT_ONE:
             found = self._known.get(_FREE_RUN.sub("#", text))
-        if not isinstance(found, _Shape):
-            return None
-        match = found.pattern.fullmatch(text)
-        if match is None:
-            return None
-        if last is not None:
-            last.follower = found
-        self._last = found
-        return found.line(match)
+        match = found.pattern.fullmatch(text) if isinstance(found, Shape) else None
+        if match is not None and isinstance(found, Shape):
+            last.follower = self.last = found
+        return match
+
+    def read(self, text: str) -> Line | None:
+        """What the line says, None where its shape is not known."""
+        match = self.match(text)
+        return self.last.line(match) if match is not None else None
 
     def learn(self, text: str, line: Located) -> None:
         """Count a line that `read` did not know, and make a shape of it when it is common.
@@ -88,7 +90,7 @@ class Shapes:
         for run, mark in ((_ANY_RUN, "0"), (_FREE_RUN, "#")):
             key = run.sub(mark, text)
             seen = self._known.get(key, 0)
-            if isinstance(seen, _Shape):
+            if isinstance(seen, Shape):
                 return
             if seen == _NOT_ONE:
                 continue
@@ -102,7 +104,7 @@ class Shapes:
             if shape is not None:
                 return
 
-    def _made_of(self, text: str, line: Located, run: re.Pattern[str]) -> _Shape | None:
+    def _made_of(self, text: str, line: Located, run: re.Pattern[str]) -> Shape | None:
         """The shape of a line; None where its digits decide more than their own number."""
         if self._never.search(text):
             return None
@@ -120,7 +122,7 @@ def _same(one: Line, other: Line) -> bool:
     return (one.clock, one.values, one.total) == (other.clock, other.values, other.total)
 
 
-def _shape(text: str, line: Located, run: re.Pattern[str]) -> _Shape | None:
+def _shape(text: str, line: Located, run: re.Pattern[str]) -> Shape | None:
     spans = sorted((span, what) for what, parts in line.spans.items() for span in parts)
     runs = [found.span() for found in run.finditer(text)]
     pattern: list[str] = []
@@ -142,12 +144,13 @@ def _shape(text: str, line: Located, run: re.Pattern[str]) -> _Shape | None:
     pattern.append(_with_other_digits(text, end, len(text), runs))
     elapsed = groups.get(("clock", "seconds"), [])
     single = {kind: groups["clock", kind] for kind in line.clock}
-    return _Shape(
+    return Shape(
         re.compile("".join(pattern)),
         tuple((kind, ids[0]) for kind, ids in single.items() if len(ids) == 1),
         tuple(elapsed) if len(elapsed) > 1 else (),
         tuple((n, groups["values", n][0], _divisor(text, line, n)) for n in line.values),
         groups.get(("total", ""), [0])[0],
+        tuple(line.values),
     )
 
 

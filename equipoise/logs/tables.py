@@ -43,15 +43,26 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def read_csv(lines: Iterable[str], delimiter: str) -> Iterator[Line | None]:
     """A `Line` per row under the head; None for a row that cannot be read."""
     rows = iter(lines)
-    head = _cells(next(rows, ""), delimiter)
+    head = [(name, counter_of(name)) for name in _cells(next(rows, ""), delimiter)]
     for text in rows:
         if not text.strip():
             continue
-        cells = _cells(text, delimiter)
+        cells = _cells(text, delimiter) if '"' in text else text.split(delimiter)
         if len(cells) != len(head):  # torn, or a field too many: no column can be trusted
             yield None
             continue
-        yield _enter(zip(head, cells, strict=True))
+        line = Line()
+        for (name, counter), cell in zip(head, cells, strict=True):
+            try:
+                found = float(cell)
+            except ValueError:
+                _enter_one(line, name, counter, cell.strip())
+                continue
+            if counter is None:
+                line.values[name] = found
+            else:
+                line.clock.setdefault(counter, found)
+        yield line
 
 
 def read_object(text: str) -> Line | None:
@@ -121,14 +132,25 @@ def _flat(values: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterat
 def _enter(pairs: Iterable[tuple[str, Any]]) -> Line:
     line = Line()
     for name, value in pairs:
-        found = number_or_none(value)
-        counter = counter_of(name)
-        if found is None:
-            snapshot = _SNAPSHOT.search(value) if isinstance(value, str) else None
-            if snapshot:
-                line.clock["kimg"] = float(snapshot[1])
-        elif counter:
-            line.clock.setdefault(counter, found)
+        if type(value) is float:
+            counter = counter_of(name)
+            if counter is None:
+                line.values[name] = value
+            else:
+                line.clock.setdefault(counter, value)
         else:
-            line.values[name] = found
+            _enter_one(line, name, counter_of(name), value)
     return line
+
+
+def _enter_one(line: Line, name: str, counter: str | None, value: Any) -> None:
+    """Enter a value that may not be a number, or a number spelt in some other way."""
+    found = number_or_none(value)
+    if found is None:
+        snapshot = _SNAPSHOT.search(value) if isinstance(value, str) else None
+        if snapshot:
+            line.clock["kimg"] = float(snapshot[1])
+    elif counter:
+        line.clock.setdefault(counter, found)
+    else:
+        line.values[name] = found

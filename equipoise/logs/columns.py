@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from equipoise.errors import RecordError, nearest
 from equipoise.logs.aliases import COUNTERS, rank_of, squash
 from equipoise.logs.clock import Clock, Kind, Placed
 from equipoise.logs.records import Line
-from equipoise.logs.shapes import Shape
 from equipoise.record import Series, Trace
 
 _SHOWN = 40  # unmapped names that the fact lists
@@ -24,6 +23,9 @@ _KEPT = 2000  # distinct unmapped names that are counted at all: a file of junk 
 _MOST_GROUPS = 5000  # kinds of line that are remembered, likewise
 _MOST_ROWS = 1 << 19  # rows beyond which every second one is let go
 _ANY_TIME = ("metric/",)  # evaluations of an older checkpoint are no restart
+
+
+_LeftOut = tuple[Callable[[re.Match[str]], Line], re.Match[str]]
 
 
 class _Cells:
@@ -68,14 +70,16 @@ class Columns:
         self._cells: dict[str, _Cells] = {}
         self._targets: dict[str, tuple[int, str]] = {}
         self._unmapped: dict[str, int] = {}
-        self._pending: tuple[Shape, re.Match[str]] | None = None  # counters not yet moved on
+        self._pending: tuple[Callable[[re.Match[str]], Line], re.Match[str]] | None = (
+            None  # counters not yet moved on
+        )
 
     def add(self, line: Line) -> None:
         """Enter what a line says."""
         values = line.values
         if self._pending is not None:
-            shape, match = self._pending
-            self.clock.move(shape.line(match).clock)
+            left_out, match = self._pending
+            self.clock.move(left_out(match).clock)
             self._pending = None
         names = tuple(values)
         group = self._groups.get(names) or self._group(names)
@@ -93,16 +97,24 @@ class Columns:
             for cells in self._cells.values():
                 cells.renumber(new)
 
-    def passes_over(self, shape: Shape, match: re.Match[str]) -> bool:
-        """Whether a line of this shape is one that thinning leaves out; it is then counted."""
+    def passes_over(
+        self,
+        names: tuple[str, ...],
+        line: Callable[[re.Match[str]], Line] | None = None,
+        match: re.Match[str] | None = None,
+    ) -> bool:
+        """Whether a line with these names is one that thinning leaves out; it is then counted.
+
+        `line` of `match` would be the line: a later line without counters may need those of it.
+        """
         if not self.clock.thinned:
             return False
-        group = self._groups.get(shape.names) or self._group(shape.names)
+        group = self._groups.get(names) or self._group(names)
         if group.counters or not self.clock.passes_over(group.kind):
             return False
         group.lines += 1
-        if shape.clock:
-            self._pending = shape, match
+        if line is not None and match is not None:
+            self._pending = line, match
         return True
 
     def _group(self, names: tuple[str, ...]) -> _Group:

@@ -138,7 +138,7 @@ def _read(text: io.TextIOWrapper, sample: str, file: Path, columns: Columns) -> 
     delimiter = delimiter_of([line for line in sample.splitlines() if line.strip()][:2])
     if delimiter:
         name = "tsv" if delimiter == "\t" else "csv"
-        return {}, _counted(read_csv(_rows(text), delimiter), columns, name)
+        return {}, _counted(read_csv(_rows(text), delimiter, columns.passes_over), columns, name)
     return _read_text(_lines(text), columns)
 
 
@@ -152,8 +152,9 @@ def _read_text(lines: Iterator[str], columns: Columns) -> Read:
         count += 1
         match = shapes.match(text)
         if match is not None:
-            if not columns.passes_over(shapes.last, match):
-                columns.add(shapes.last.line(match))
+            shape = shapes.last
+            if not columns.passes_over(shape.names, shape.line, match):
+                columns.add(shape.line(match))
             continue
         entry: Line | None = read_object(text) if text[:1] == "{" else None
         if entry is not None:

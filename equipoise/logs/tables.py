@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from equipoise.logs.records import Line, number_or_none
 
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{4,9})")
 _DEEPEST = 8
+_HUGE = 1 << 62  # integers beyond it go the long way
 
 
 def delimiter_of(lines: list[str]) -> str | None:
@@ -40,12 +41,21 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def read_csv(lines: Iterable[str], delimiter: str) -> Iterator[Line | None]:
-    """A `Line` per row under the head; None for a row that cannot be read."""
+def read_csv(
+    lines: Iterable[str], delimiter: str, passes_over: Callable[[tuple[str, ...]], bool]
+) -> Iterator[Line | None]:
+    """A `Line` per row under the head; None for a row that cannot be read.
+
+    `passes_over` says of a row with these names whether it may be left out unread: it is asked of
+    rows without empty cells and without a letter of "nan" and "inf".
+    """
     rows = iter(lines)
     head = [(name, counter_of(name)) for name in _cells(next(rows, ""), delimiter)]
+    empty = re.compile(f'{delimiter}{delimiter}|^{delimiter}|{delimiter}$|[nN"]')
+    full: tuple[str, ...] = ()
     for text in rows:
-        if not text.strip():
+        odd = empty.search(text)
+        if full and not odd and text.count(delimiter) == len(head) - 1 and passes_over(full):
             continue
         cells = _cells(text, delimiter) if '"' in text else text.split(delimiter)
         if len(cells) != len(head):  # torn, or a field too many: no column can be trusted
@@ -62,6 +72,7 @@ def read_csv(lines: Iterable[str], delimiter: str) -> Iterator[Line | None]:
                 line.values[name] = found
             else:
                 line.clock.setdefault(counter, found)
+        full = full if odd else tuple(line.values)
         yield line
 
 
@@ -74,7 +85,19 @@ def read_object(text: str) -> Line | None:
         values = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return _enter(_flat(values)) if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        return None
+    line = Line()
+    for name, value in values.items():
+        kind = type(value)
+        if kind is not float and (kind is not int or not -_HUGE < value < _HUGE):
+            return _enter(_flat(values))
+        counter = counter_of(name)
+        if counter is None:
+            line.values[name] = float(value)
+        else:
+            line.clock.setdefault(counter, float(value))
+    return line
 
 
 def read_document(text: str) -> Iterator[Line]:

@@ -11,7 +11,9 @@ from equipoise.logs.records import Line, number
 
 # The last alternatives are how other C libraries print values that are not finite.
 _NUMBER = (
-    r"[-+]?(?:1\.#(?:QNAN|SNAN|IND|INF)|\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[nN]a[nN]|NAN"
+    r"[-+]?(?:1\.#(?:QNAN|SNAN|IND|INF)"
+    r"|\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?"
+    r"|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[nN]a[nN]|NAN"
     r"|[iI]nf(?:inity)?|INF(?:INITY)?)"
 )
 _END = r"(?![\w]|\.\d)"
@@ -22,7 +24,8 @@ _VALUE = re.compile(
 _SPACED = re.compile(rf"(?<![\w(])([A-Za-z_][\w./-]{{0,60}})\s{{1,8}}\[?({_NUMBER}){_END}")
 _COUNTER = re.compile(
     r"\b(global[_ ]step|step|iteration|iters?|itr|epoch(?:_num)?|batch|kimg)\b['\"]?\s{0,8}[:=#]?"
-    r"\s{0,16}[\[(]?\s?(\d{1,3}(?:,\d{3})+(?!\d|,\d)|\d+(?:\.\d+)?)(?!\w|\.\w)(?:\s?/\s?(\d+)(?!\w))?",
+    r"\s{0,16}[\[(]?\s?(\d{1,3}(?:,\d{3})+(?!\d|,\d)|\d+(?:\.\d+)?)(?!\w|\.\w)"
+    r"(?:\s?/\s?(\d+)(?!\w))?",
     re.IGNORECASE,
 )
 _ELAPSED = re.compile(r"\belapsed:?\s{1,4}(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)", re.IGNORECASE)

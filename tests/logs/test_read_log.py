@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from equipoise.errors import RecordError
@@ -134,6 +135,47 @@ def test_thousands_separators_are_no_ends_of_numbers(tmp_path):
     assert trace.series("loss/discriminator").values.tolist()[-1] == 1300.5
     trace = read_log(write(tmp_path, 'step,d_loss\n1,"1,234.5"\n2,7\n', "m.csv"))
     assert trace.series("loss/discriminator").values.tolist() == [1234.5, 7]
+
+
+def spoilt(s):
+    return "nan" if s == 333 else f"{s / 8}"
+
+
+TWO_KINDS = "".join(
+    f"iter {s}: D loss = {spoilt(s)}\nG loss = {s / 4}\n" + f"FID: {s}.5\n" * (s % 100 == 7)
+    for s in range(1000)
+)
+LONG = {
+    "t.log": TWO_KINDS,
+    "t.csv": "step,D loss,G loss,FID\n"
+    + "".join(f"{s},{spoilt(s)},{s / 4},{f'{s}.5' if s % 100 == 7 else ''}\n" for s in range(1000)),
+    "full.csv": "step,D loss,G loss\n" + "".join(f"{s},{spoilt(s)},{s / 4}\n" for s in range(1000)),
+    "t.jsonl": "".join(
+        f'{{"step": {s}, "D loss": {s / 8}, "G loss": {s / 4}}}\n' for s in range(999)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_a_log_with_too_many_lines_is_thinned_evenly(tmp_path, monkeypatch, name):
+    path = write(tmp_path, LONG[name], name)
+    whole = read_log(path)
+    monkeypatch.setattr("equipoise.logs.columns._MOST_ROWS", 256)
+    thin = read_log(path)
+    assert set(thin.signals) == set(whole.signals)
+    for signal, series in thin.signals.items():
+        full = whole.series(signal)
+        if signal == "metric/fid":
+            assert series.steps.tolist() == full.steps.tolist()
+            continue
+        assert 60 < len(series) < 260
+        assert np.diff(series.steps).max() <= 32
+        here = np.isin(full.steps, series.steps)
+        np.testing.assert_array_equal(full.values[here], series.values)
+    nan = np.isnan(whole.series("loss/discriminator").values).sum()
+    assert np.isnan(thin.series("loss/discriminator").values).sum() == nan
+    assert any("every" in line for line in log(thin)["assumed"])
+    assert not any("every" in line for line in log(whole)["assumed"])
 
 
 def test_json_spells_them_too(tmp_path):

@@ -153,7 +153,9 @@ def _read_text(lines: Iterator[str], columns: Columns) -> Read:
         match = shapes.match(text)
         if match is not None:
             shape = shapes.last
-            if not columns.passes_over(shape.names, shape.line, match):
+            if shape.silent:
+                continue
+            if not columns.passes_over(shape.names, shape.line if shape.counts else None, match):
                 columns.add(shape.line(match))
             continue
         entry: Line | None = read_object(text) if text[:1] == "{" else None

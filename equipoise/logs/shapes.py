@@ -42,6 +42,16 @@ class Shape:
     names: tuple[str, ...] = ()
     follower: Shape | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether its lines move a counter on."""
+        return bool(self.clock or self.elapsed)
+
+    @property
+    def silent(self) -> bool:
+        """Whether its lines say nothing at all."""
+        return not (self.names or self.clock or self.elapsed)
+
     def line(self, match: re.Match[str]) -> Line:
         clock = {kind: float(match[group]) for kind, group in self.clock}
         if self.elapsed:

@@ -110,14 +110,31 @@ def diagnose(
     ] = None,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Watch it grow, say each new finding.")
+    ] = False,
+    on_finding: Annotated[
+        str | None,
+        typer.Option("--on-finding", help="With --follow: a command, or an http(s) address."),
+    ] = None,
+    every: Annotated[float, typer.Option(help="With --follow: seconds between two looks.")] = 10.0,
+    idle: Annotated[
+        float | None, typer.Option(help="With --follow: end after so many seconds of no growth.")
+    ] = None,
 ) -> None:
     """Say whether a run is well, what is wrong, since when, and what to do.
 
     Exit code 0 healthy, 1 sick, 3 inconclusive.
     """
-    from equipoise.cli.judge import diagnose_path
+    from equipoise.cli.judge import diagnose_path, follow_path
 
-    verdict = diagnose_path(path, mapping or [], as_json, as_markdown)
+    if follow:
+        from equipoise.cli.follow import Watch
+
+        watch = Watch(every, idle, on_finding, as_json)
+        verdict = follow_path(path, mapping or [], watch)
+    else:
+        verdict = diagnose_path(path, mapping or [], as_json, as_markdown)
     raise typer.Exit(VERDICT_CODES[verdict])
 
 

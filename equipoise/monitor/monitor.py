@@ -45,7 +45,7 @@ class Monitor:
     >>> print(monitor.diagnose().verdict)                                       # doctest: +SKIP
     """
 
-    audit_from_start: ClassVar[Callable[[Monitor], None] | None] = None  # called on each new one
+    on_attach: ClassVar[Callable[[Monitor], None] | None] = None  # `equipoise audit` sets it
 
     def __init__(
         self,
@@ -125,8 +125,8 @@ class Monitor:
         self._leaves = False
         self._state_facts()
         self._want_next()
-        if Monitor.audit_from_start is not None:
-            Monitor.audit_from_start(self)
+        if Monitor.on_attach is not None:
+            Monitor.on_attach(self)
 
     def audit(self, steps: int = 2, *, stop: bool = False) -> None:
         """Arm the wiring audit for the next `steps` updates of each player.

@@ -17,7 +17,7 @@ def audited(trace: Trace, name: str) -> list[Mapping[str, Any]]:
 
 
 def at(where: Any, otherwise: str = "") -> str:
-    """ (train.py:31), or `otherwise` where the line is not known."""
+    """(train.py:31), or `otherwise` where the line is not known."""
     return f" ({where})" if where else otherwise
 
 

@@ -131,10 +131,14 @@ class Monitor:
     def audit(self, steps: int = 2, *, stop: bool = False) -> None:
         """Arm the wiring audit for the next `steps` updates of each player.
 
-        With `stop`, `observe` raises `StopTraining` when it is over. It ends after `MOST_ITERATIONS` iterations at the latest and takes its hooks away. What
-        it finds is among the findings of `diagnose()`, as soon as the iteration is over in which it
-        was seen. Armed before the first iteration it sees whole iterations only. Arming again
-        starts anew. It reads every gradient of those updates: it is not held under `overhead`.
+        It ends after `MOST_ITERATIONS` iterations at the latest and takes its hooks away. What it
+        finds is among the findings of `diagnose()` from the iteration on in which it was seen. Best
+        armed before the first iteration; arming again starts anew. It reads every gradient of those
+        updates, so `overhead` does not hold for them.
+
+        Args:
+            steps: updates of each player.
+            stop: `observe` raises `StopTraining` when the audit is over.
 
         Raises:
             ValueError: `steps` is not a positive whole number.

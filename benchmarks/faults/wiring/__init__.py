@@ -1,1 +1,1 @@
-"""Plain loops with one wiring fault each, and healthy ones; does the audit name each, and only it?"""
+"""Plain loops with one wiring fault each, and healthy ones in the ways that people write them."""

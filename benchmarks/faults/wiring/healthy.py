@@ -354,7 +354,7 @@ def least_squares() -> None:
 
 def least_squares_far_trained() -> None:
     """The audit is armed after training, with logits near their labels on both sides."""
-    g, d, opt_g, opt_d = game()
+    g, d, _, opt_d = game()
     slow = torch.optim.SGD(g.parameters(), lr=1e-3)
     for _ in range(300):
         x, y = data(), g(latent()).detach()
@@ -610,7 +610,10 @@ def mixed_batch_without_normalization() -> None:
 
 def pooled_fakes_and_wrong_pairs() -> None:
     """Old fakes from a pool, and reals with a wrong condition judged as fakes."""
-    g, d = generator(), nn.Sequential(nn.Linear(PIXELS + 1, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+    g, d = (
+        generator(),
+        nn.Sequential(nn.Linear(PIXELS + 1, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1)),
+    )
     opt_g, opt_d = adam(g), adam(d)
     monitor = watch(g, d, opt_g, opt_d)
     pool = g(latent()).detach()

@@ -278,7 +278,10 @@ def detached_in_generator_step() -> None:
 
 def adversarial_term_detached() -> None:
     """Beside a reconstruction loss the adversarial term judges detached samples."""
-    g, d = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 12), nn.Tanh()), discriminator()
+    g, d = (
+        nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 12), nn.Tanh()),
+        discriminator(),
+    )
     opt_g, opt_d = adam(g), adam(d)
     monitor = watch(g, d, opt_g, opt_d)
     for _ in range(ITERATIONS):

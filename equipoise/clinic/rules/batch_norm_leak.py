@@ -9,7 +9,7 @@ MIXED = "real and fake"
 
 
 def batch_norm_leak(trace: Trace) -> Finding | None:
-    """Batch normalization in the discriminator sees mixed batches in one step, pure ones in another.
+    """The discriminator normalizes over mixed batches in its own step, over pure ones in the other.
 
     From the wiring audit: the discriminator normalizes over the batch in training mode; its own
     step feeds it reals and fakes in one batch, the generator's step fakes alone. The same fake then

@@ -52,9 +52,7 @@ def swapped_labels(trace: Trace) -> Finding | None:
     if found is None:
         return None
     fact, observed, expected, words, statistic = found
-    return wrong(
-        trace, "swapped_labels", words, fact, observed, expected, statistic=statistic
-    )
+    return wrong(trace, "swapped_labels", words, fact, observed, expected, statistic=statistic)
 
 
 GROUPS = (("discriminator", "real"), ("discriminator", "fake"), ("generator", "fake"))
@@ -94,7 +92,8 @@ def _directions(d_real: Pull | None, d_fake: Pull | None, g_fake: Pull | None) -
 def _opposes(generator: Pull, fake: Pull, apart: float) -> bool:
     """Whether the generator drives fakes away from where the discriminator drives reals."""
     beyond = (generator.target - fake.target) / apart if apart else 0.0
-    if abs(beyond) < SAME and abs(apart) < LINEAR:
+    reach = max(abs(generator.target - generator.logit), abs(fake.target - fake.logit))
+    if abs(generator.target - fake.target) < SAME * min(reach, abs(apart)) and reach < LINEAR:
         return True  # the very target that the discriminator gives fakes
     away = generator.up != (apart > 0)
     return away and beyond < 0.5 and generator.coherence >= COHERENT

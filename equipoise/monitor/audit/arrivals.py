@@ -50,7 +50,7 @@ class Unit:
         self.optimizer = optimizer
         self.updates: list[Update] = []
         self.arrivals = 0  # gradients that came and are not 0, one per parameter and pass
-        self.met = 0  # of these, how many an update has met
+        self.met = self.begun = 0  # of these, how many an update has met, or found as it began
         self.under_way: Update | None = None
         self.before: list[Tensor] = []
 
@@ -74,9 +74,7 @@ class Arrivals:
     consumes again is stale; what updates of two roles consume has reached one too many.
     """
 
-    def __init__(
-        self, units: list[Unit], guard: Callable[[Callable[[], None]], None]
-    ) -> None:
+    def __init__(self, units: list[Unit], guard: Callable[[Callable[[], None]], None]) -> None:
         self.units = units
         self.backwards: dict[int, Backward] = {}
         self._guard = guard
@@ -158,10 +156,12 @@ class Arrivals:
             half=all(p.dtype in (torch.float16, torch.bfloat16) for p in parameters),
         )
         unit.before = [_sample(p) for p in parameters]
+        unit.begun = unit.arrivals
         self._consume(unit, unit.under_way)
 
     def _consume(self, unit: Unit, update: Update) -> None:
-        update.arrived = unit.arrivals > unit.met
+        update.arrived, update.empty = unit.arrivals > unit.met, True
+        update.consumed, update.stale = [], []
         for parameter in unit.parameters:
             grad = parameter.grad
             if grad is not None and (grad.is_sparse or bool(grad.detach().any())):
@@ -173,7 +173,7 @@ class Arrivals:
         update, unit.under_way = unit.under_way, None
         if update is None:
             return
-        if unit.arrivals > unit.met:  # a closure may have run inside the step
+        if unit.arrivals > unit.begun:  # a closure has run inside the step
             self._consume(unit, update)
         unit.met = unit.arrivals
         for record in update.consumed:

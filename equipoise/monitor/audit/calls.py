@@ -1,4 +1,4 @@
-"""Calls of the discriminator: what went in, what came out, and how each loss pulls at the logits."""
+"""Calls of the discriminator: what went in, what came out, which gradients came back."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Call:
 
     @property
     def kinds(self) -> set[str]:
-        """"real", "fake" or both, as far as known."""
+        """ "real", "fake" or both, as far as known."""
         return {kind for part in self.parts for kind, _, _ in part.segments}
 
     def tasks(self) -> set[int]:
@@ -133,7 +133,7 @@ class Calls:
     def close(self, real: Any, fake: Any, logits: Iterable[tuple[str, Any]]) -> None:
         """End an iteration: name the kind of each call from what `observe` was shown.
 
-        `logits`: (kind, logits). Known logits decide; else known samples do; else what a generator made.
+        `logits`: (kind, logits). Known logits decide, else known samples, else who made them.
         """
         for kind, given in logits:
             for tensor in tensors(given):

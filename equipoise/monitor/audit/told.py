@@ -36,9 +36,7 @@ def _own(record: Backward, unit: Unit, units: dict[str, Unit]) -> bool:
     return all(units[name].roles & unit.roles for name in record.consumed)
 
 
-def _rightful(
-    record: Backward, unit: Unit, update: Update, units: dict[str, Unit]
-) -> Unit | None:
+def _rightful(record: Backward, unit: Unit, update: Update, units: dict[str, Unit]) -> Unit | None:
     """The unit for which a shared backward pass was meant, None where it was meant for this one."""
     others = [units[n] for n in record.consumed if not units[n].roles & unit.roles]
     if not others or not _beside(update, unit, units):

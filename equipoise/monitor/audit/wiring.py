@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.monitor.arguments import Seat
-from equipoise.monitor.audit.arrivals import Arrivals, Backward, Unit, units_of
+from equipoise.monitor.audit.arrivals import Arrivals, Backward, units_of
 from equipoise.monitor.audit.calls import Call, Calls
 from equipoise.monitor.audit.pulls import pull
 from equipoise.monitor.audit.shapes import accidental
@@ -83,21 +83,18 @@ class Audit:
             self.stop()
 
     def _tell(self, over: bool) -> None:
-        units, step = self._arrivals.units, self._step
-        found: dict[str, Any] = {
-            "audit/leaks": self._mixed_up or leaks(self._arrivals, self._calls.calls),
-            "audit/stuck": stuck(units, self._steps, over, step >= self._start, self._zeroed()),
-            "audit/starved": starved(self._arrivals, self._calls.calls, self._steps),
-            "audit/pulls": self._pulls(),
+        step = self._step
+        found: dict[str, Any] = {"audit/leaks": self._mixed_up}
+        if not self._mixed_up:  # which explains all that one sees of gradients
+            found = self._of_gradients(over)
+        found |= {
             "audit/range": self._range,
             "audit/shapes": self._shapes[:MOST_TOLD],
-            "audit/batch_norm": self._batch_norm(),
-            "audit/precision": self._precision(),
             "audit": {
                 "since": self._first,
                 "until": step,
                 "iterations": self._iterations,
-                "updates": {u.name: len(u.updates) for u in units},
+                "updates": {u.name: len(u.updates) for u in self._arrivals.units},
                 "over": over,
                 "unseen": self._unseen(over),
             },
@@ -106,6 +103,17 @@ class Audit:
             if value and self._told.get(name) != value:
                 self._told[name] = value
                 self._fact(name, value)
+
+    def _of_gradients(self, over: bool) -> dict[str, Any]:
+        arrivals, calls, begun = self._arrivals, self._calls.calls, self._step >= self._start
+        return {
+            "audit/leaks": leaks(arrivals, calls),
+            "audit/stuck": stuck(arrivals.units, self._steps, over, begun, self._zeroed()),
+            "audit/starved": starved(arrivals, calls, self._steps),
+            "audit/pulls": self._pulls(),
+            "audit/batch_norm": self._batch_norm(),
+            "audit/precision": self._precision(),
+        }
 
     def _owner(self, record: Backward) -> str | None:
         """The role whose loss a backward pass descends; None where several consume it."""
@@ -218,7 +226,9 @@ def _foreign_parameters(seats: list[Seat]) -> list[dict[str, Any]]:
             continue
         rivals = [s for s in seats if s.role != seat.role and s.optimizer is not seat.optimizer]
         shared = any(s.optimizer is seat.optimizer and s.role != seat.role for s in seats)
-        own = {id(p) for s in seats if s.role == seat.role for m in s.modules for p in m.parameters()}
+        own = {
+            id(p) for s in seats if s.role == seat.role for m in s.modules for p in m.parameters()
+        }
         held = {id(p) for group in seat.optimizer.param_groups for p in group["params"]} - own
         for rival in rivals if not shared and own else ():
             theirs = {id(p) for module in rival.modules for p in module.parameters()}

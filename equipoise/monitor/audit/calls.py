@@ -233,7 +233,7 @@ def _shares(a: Tensor | None, b: Tensor) -> bool:
 
 def _offset(part: Part, view: Tensor) -> int:
     assert part.held is not None
-    return max(0, view.storage_offset() - part.held.storage_offset())
+    return max(0, int(view.storage_offset()) - int(part.held.storage_offset()))
 
 
 def _found_at(values: Tensor, wanted: Tensor) -> list[int]:
@@ -271,7 +271,8 @@ def _bound(tensor: Tensor) -> str | None:
 
 def _reaches(node: Any, parameters: set[int]) -> bool:
     """Whether the graph behind `node` leads to one of these parameters."""
-    seen, stack = set(), [node]
+    seen: set[Any] = set()
+    stack = [node]
     while stack and len(seen) < MOST_NODES:
         node = stack.pop()
         if node is None or node in seen:

@@ -21,7 +21,8 @@ def accidental(loss: Any) -> tuple[int, ...] | None:
     """
     if not isinstance(loss, Tensor) or loss.grad_fn is None:
         return None
-    seen, stack = set(), [loss.grad_fn]
+    seen: set[Any] = set()
+    stack: list[Any] = [loss.grad_fn]
     while stack and len(seen) < MOST_NODES:
         node = stack.pop()
         if node is None or node in seen:

@@ -139,6 +139,23 @@ def diagnose(
 
 
 @app.command()
+def audit(
+    target: Annotated[str, typer.Argument(help="MODULE:FUNCTION, which trains and observes.")],
+    steps: Annotated[int, typer.Option(min=1, help="Updates of each player.")] = 2,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Audit the wiring of a loop: call it, watch two updates of each player, and stop it.
+
+    FUNCTION takes no arguments, attaches equipoise.Monitor and calls observe; nothing else in it
+    changes. Exit code 0 healthy, 1 sick, 3 inconclusive.
+    """
+    from equipoise.cli.audit import audit_function
+
+    raise typer.Exit(VERDICT_CODES[audit_function(target, steps, as_json, as_markdown)])
+
+
+@app.command()
 def trial(
     recipe: Annotated[str, typer.Argument(help="The baseline: a preset's name, or a YAML file.")],
     arms: Annotated[

@@ -21,7 +21,7 @@ _FREE_RUN = re.compile(
     rf"[0-9](?:(?<![^{_OPEN}][0-9])|(?<=[{_OPEN}][-+][0-9])|(?<=[0-9][/:.\-][0-9])"
     r"|(?<=[0-9][eE][0-9])|(?<=[0-9][eE][-+][0-9]))[0-9]*"
 )
-_DIGITS = "[0-9]{1,15}"
+_DIGITS, _DECIMALS = "[0-9]{1,15}", "[0-9]{1,25}"
 _FLOAT = r"[-+]?[0-9]{1,15}(?:\.[0-9]{0,25})?(?:[eE][-+]?[0-9]{1,2})?"
 _PLAIN = re.compile(_FLOAT)
 _MORE = re.compile(r",\d")
@@ -177,7 +177,8 @@ def _with_other_digits(text: str, start: int, stop: int, runs: list[tuple[int, i
     pieces, end = [], start
     for first, last in runs:
         if first >= end and last <= stop:
-            pieces += [re.escape(text[end:first]), _DIGITS]
+            digits = _DECIMALS if text[first - 1 : first] == "." else _DIGITS
+            pieces += [re.escape(text[end:first]), digits]
             end = last
     return "".join([*pieces, re.escape(text[end:stop])])
 

@@ -17,7 +17,7 @@ from equipoise.record import Series
 _LARGEST = 1e15
 _ERRATIC = 1000  # falls of a counter beyond which it is not believed
 _OWN, _REPEATS, _LASTING, _KEEP = 1, 2, 4, 8
-_SPARED = 1 << 17  # rows that thinning leaves alone
+_SPARED = 1 << 15  # rows that thinning leaves alone
 _KINDS = ("step", "batch", "epoch", "kimg", "seconds", "timestamp")
 Floats = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ class Clock:
         spared = (kind.rare or total - total != 0) and self._spared > 0
         if spared:
             self._spared -= 1
-        elif self.thinned and kind.lines % self._stride:
+        elif self._stride > 1 and kind.lines % self._stride:
             return -1
         row = len(self._flags)
         for name, column in self._columns.items():

@@ -21,7 +21,7 @@ from equipoise.record import Series, Trace
 _SHOWN = 40  # unmapped names that the fact lists
 _KEPT = 2000  # distinct unmapped names that are counted at all: a file of junk has no end of them
 _MOST_GROUPS = 5000  # kinds of line that are remembered, likewise
-_MOST_ROWS = 1 << 19  # rows beyond which every second one is let go
+_MOST_ROWS = 1 << 17  # rows beyond which every second one is let go
 _ANY_TIME = ("metric/",)  # evaluations of an older checkpoint are no restart
 
 

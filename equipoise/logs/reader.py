@@ -152,6 +152,7 @@ def _read_text(lines: Iterator[str], columns: Columns) -> Read:
         count += 1
         match = shapes.match(text)
         if match is not None:
+            objects += text[0] == "{"
             shape = shapes.last
             if shape.silent:
                 continue
@@ -161,13 +162,14 @@ def _read_text(lines: Iterator[str], columns: Columns) -> Read:
         entry: Line | None = read_object(text) if text[:1] == "{" else None
         if entry is not None:
             objects += 1
+            shapes.learn(text, read_object)
         elif text[:2] == '{"' and text[-1] != "}":
             damaged += 1  # torn in the middle, perhaps in a number: nothing in it can be trusted
             continue
         else:
-            entry = found = read_line(text)
+            entry = read_line(text)
             _configure(text, header)
-            shapes.learn(text, found)
+            shapes.learn(text)
         columns.add(entry)
     name = "jsonl" if 2 * objects > count else "text"
     return _settled(header), {"format": name, "lines": count, "damaged": damaged}

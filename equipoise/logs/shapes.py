@@ -8,6 +8,7 @@ Both ways give the same, and a test holds them to it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from equipoise.logs.records import Line
@@ -20,7 +21,7 @@ _FREE_RUN = re.compile(
     rf"[0-9](?:(?<![^{_OPEN}][0-9])|(?<=[{_OPEN}][-+][0-9])|(?<=[0-9][/:.\-][0-9])"
     r"|(?<=[0-9][eE][0-9])|(?<=[0-9][eE][-+][0-9]))[0-9]*"
 )
-_DIGITS = "[0-9]{1,15}"
+_DIGITS, _DECIMALS = "[0-9]{1,15}", "[0-9]{1,25}"
 _FLOAT = r"[-+]?[0-9]{1,15}(?:\.[0-9]{0,25})?(?:[eE][-+]?[0-9]{1,2})?"
 _PLAIN = re.compile(_FLOAT)
 _MORE = re.compile(r",\d")
@@ -92,10 +93,11 @@ class Shapes:
         match = self.match(text)
         return self.last.line(match) if match is not None else None
 
-    def learn(self, text: str, line: Located) -> None:
+    def learn(self, text: str, slow: Callable[[str], Line | None] = read_line) -> None:
         """Count a line that `read` did not know, and make a shape of it when it is common.
 
-        Where a digit within a word decides a name ("loss_d1"), only free digits may differ.
+        `slow` says what such lines mean. Where a digit within a word decides a name ("loss_d1"),
+        only free digits may differ.
         """
         for run, mark in ((_ANY_RUN, "0"), (_FREE_RUN, "#")):
             key = run.sub(mark, text)
@@ -109,27 +111,33 @@ class Shapes:
             if seen + 1 < _SIGHTINGS or self._made >= _MOST_SHAPES:
                 return
             self._made += 1
-            shape = self._made_of(text, line, run)
+            shape = self._made_of(text, slow, run)
             self._known[key] = shape or _NOT_ONE
             if shape is not None:
                 return
 
-    def _made_of(self, text: str, line: Located, run: re.Pattern[str]) -> Shape | None:
+    def _made_of(
+        self, text: str, slow: Callable[[str], Line | None], run: re.Pattern[str]
+    ) -> Shape | None:
         """The shape of a line; None where its digits decide more than their own number."""
         if self._never.search(text):
             return None
-        shape = _shape(text, line, run)
+        shape = _shape(text, read_line(text), run)
         if shape is None:
             return None
         for example in (text, run.sub("7", text), run.sub("42", text)):
             match = shape.pattern.fullmatch(example)
-            if match and not _same(shape.line(match), read_line(example)):
+            if match and not _same(shape.line(match), slow(example)):
                 return None
         return shape
 
 
-def _same(one: Line, other: Line) -> bool:
-    return (one.clock, one.values, one.total) == (other.clock, other.values, other.total)
+def _same(one: Line, other: Line | None) -> bool:
+    return other is not None and (one.clock, one.values, one.total) == (
+        other.clock,
+        other.values,
+        other.total,
+    )
 
 
 def _shape(text: str, line: Located, run: re.Pattern[str]) -> Shape | None:
@@ -169,7 +177,8 @@ def _with_other_digits(text: str, start: int, stop: int, runs: list[tuple[int, i
     pieces, end = [], start
     for first, last in runs:
         if first >= end and last <= stop:
-            pieces += [re.escape(text[end:first]), _DIGITS]
+            digits = _DECIMALS if text[first - 1 : first] == "." else _DIGITS
+            pieces += [re.escape(text[end:first]), digits]
             end = last
     return "".join([*pieces, re.escape(text[end:stop])])
 

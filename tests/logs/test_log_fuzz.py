@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from equipoise.errors import MissingExtraError, RecordError
 from equipoise.logs import read_log
 from equipoise.logs.shapes import Shapes
+from equipoise.logs.tables import read_object
 from equipoise.logs.text import read_line, without_colour
 from equipoise.record import Trace
 
@@ -149,7 +150,7 @@ def test_lines_of_a_known_shape_are_read_as_the_slow_way_reads_them(line, number
         assume(text)
         found, slow = shapes.read(text), read_line(text)
         if found is None:
-            shapes.learn(text, slow)
+            shapes.learn(text)
             continue
         assert found.clock == slow.clock
         assert found.values == slow.values
@@ -165,5 +166,22 @@ def test_common_lines_do_take_the_fast_way():
             text = without_colour(line.format(i=i, d=0.5 + i, g=-1.5 - i)).strip()
             found = shapes.read(text)
             if found is None:
-                shapes.learn(text, read_line(text))
+                shapes.learn(text)
         assert found is not None, line
+
+
+@fuzz(100)
+@given(numbers=st.lists(st.floats(allow_nan=False), min_size=6, max_size=12))
+def test_flat_objects_of_a_known_shape_are_read_as_json_reads_them(numbers):
+    shapes = Shapes(re.compile("batch_size"))
+    taken = 0
+    for i, value in enumerate(numbers):
+        row = {"_step": i + 10, "_runtime": i / 4, "train/d_loss": value, "g_loss": 3, "note": "x"}
+        text = json.dumps(row)
+        found, slow = shapes.read(text), read_object(text)
+        if found is None:
+            shapes.learn(text, read_object)
+        else:
+            taken += 1
+            assert (found.clock, found.values) == (slow.clock, slow.values)
+    assert taken or len({f"{value:.1g}" for value in numbers}) > 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from equipoise.clinic import diagnose
 from equipoise.errors import EquipoiseError, StopTraining
@@ -118,9 +118,9 @@ class Monitor:
             Player(seat.name, seat.modules, seat.optimizer, self._tick.add, self._guarded)
             for seat in taken
         ]
-        makers = [m for s in taken if s.role == "generator" for m in s.modules]
-        self._pull = Pull(makers, self._tick.add, self._guarded)
-        self._seats, self._called, self._start = taken, discriminator, adversarial_start
+        self._called = callables(generator), callables(discriminator)
+        self._pull = Pull(self._called[0], self._tick.add, self._guarded)
+        self._seats, self._start = taken, adversarial_start
         self._audit: Audit | None = None
         self._leaves = False
         self._state_facts()
@@ -148,10 +148,11 @@ class Monitor:
         if self._audit is not None:
             self._audit.stop()
         self._leaves = stop
-        self._safely(lambda: self._arm(callables(self._called), steps))
+        self._safely(lambda: self._arm(steps))
 
-    def _arm(self, called: list[nn.Module], steps: int) -> None:
-        self._audit = Audit(self._seats, called, steps, self._start, self._history.fact)
+    def _arm(self, steps: int) -> None:
+        fact = self._history.fact
+        self._audit = Audit(self._seats, self._called, steps, self._start, fact)
 
     def observe(
         self,

@@ -255,3 +255,22 @@ def test_a_loss_without_a_graph_shows_no_shapes(loss):
 def test_the_audit_is_public_by_the_monitor_alone():
     assert Monitor(None, None)._audit is None
     assert Audit.__module__.startswith("equipoise.monitor.audit")
+
+
+def test_modules_compiled_whole_are_hooked_from_outside():
+    """A hook inside such a graph would end training with an error of the compiler's."""
+    generator, discriminator = (
+        torch.compile(module, backend="eager", fullgraph=True) for module in plain_players()
+    )
+    optimizers = [torch.optim.SGD(m.parameters(), 0.1) for m in (generator, discriminator)]
+    monitor = Monitor(generator, discriminator, *optimizers)
+    monitor.audit(1)
+    fake = generator(torch.randn(8, 4))
+    logits = discriminator(fake)
+    logits.mean().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    monitor.observe(fake=fake, fake_logits=logits)
+    state = monitor.trace().facts["audit"]
+    assert state["over"]
+    assert state["unseen"] == ["samples: pass real and fake to observe"]

@@ -15,6 +15,7 @@ SAME = 0.1  # targets closer together than this share of their distance from the
 # A cross-entropy on logits wants them beyond (0, 1): its targets at 0.5 are 2.1 and -1.1 or lower;
 # one on probabilities, least squares and any smoothing of them want values within (closed forms).
 BEYOND = 0.2
+PAST = 0.75  # of the way between the discriminator's targets: the generator's own is at 1, or 0
 LINEAR = 1e3  # targets farther away are those of a loss without curvature
 
 
@@ -69,9 +70,10 @@ def _pull(told: Sequence[Mapping[str, Any]], player: str, kind: str) -> Pull | N
     one_place = max(targets) - min(targets) < SAME * max(1.0, abs(median(targets)))
     if not one_way and not one_place:
         return None
+    nearest = min(mine, key=lambda t: abs(t["target"] - t["logit"]))  # a flat fit throws far
     return Pull(
         median(float(t["logit"]) for t in mine),
-        median(targets),
+        float(nearest["target"]) if one_way else median(targets),
         min(float(t["coherence"]) for t in mine) if one_way else 0.0,
         str(mine[-1].get("where", "")),
     )
@@ -84,19 +86,25 @@ def _directions(d_real: Pull | None, d_fake: Pull | None, g_fake: Pull | None) -
     if _one_target(d_real, d_fake, g_fake):
         return _one_label(d_real, d_fake, g_fake)
     past = apart < 0 and gap > abs(apart) / 2  # a margin left behind: the loss may pull back
-    if g_fake is None or past or not _opposes(g_fake, d_fake, apart):
+    if g_fake is None or past or not _opposes(g_fake, d_real, d_fake):
         return None
     return _generator(g_fake) if apart > 0 else _discriminator(d_fake)
 
 
-def _opposes(generator: Pull, fake: Pull, apart: float) -> bool:
-    """Whether the generator drives fakes away from where the discriminator drives reals."""
+def _opposes(generator: Pull, real: Pull, fake: Pull) -> bool:
+    """Whether the generator drives fakes away from where the discriminator drives reals.
+
+    Fakes that have passed their own target, or the reals, may be pulled back.
+    """
+    apart = real.target - fake.target
     beyond = (generator.target - fake.target) / apart if apart else 0.0
     reach = max(abs(generator.target - generator.logit), abs(fake.target - fake.logit))
     if abs(generator.target - fake.target) < SAME * min(reach, abs(apart)) and reach < LINEAR:
         return True  # the very target that the discriminator gives fakes
     away = generator.up != (apart > 0)
-    return away and beyond < 0.5 and generator.coherence >= COHERENT
+    lead = (generator.logit - real.logit) * (1 if apart > 0 else -1)
+    back = beyond > PAST or lead > abs(generator.target - generator.logit) / 2
+    return away and not back and generator.coherence >= COHERENT
 
 
 def _one_target(real: Pull, fake: Pull, generator: Pull | None) -> bool:
@@ -106,7 +114,7 @@ def _one_target(real: Pull, fake: Pull, generator: Pull | None) -> bool:
         reach = min(abs(real.target - real.logit), abs(fake.target - fake.logit))
         return apart - gap < SAME * reach
     way = abs(generator.target - fake.target) if generator is not None else 0.0
-    return apart < SAME * way and gap < way / 2 and way < LINEAR
+    return apart < SAME * min(way, gap) and gap < way / 2 and way < LINEAR
 
 
 def _one_label(real: Pull, fake: Pull, generator: Pull | None) -> Found:

@@ -34,12 +34,12 @@ class Audit:
     def __init__(
         self,
         seats: list[Seat],
-        called: Iterable[nn.Module],
+        called: tuple[list[nn.Module], list[nn.Module]],
         steps: int,
         start: int,
         fact: State,
     ) -> None:
-        """`called`: discriminators as the loop calls them; `start`: before it D may stand still."""
+        """`called`: generators and discriminators, as the loop calls them; `start`: D may rest."""
         self.over = False
         self._seats, self._steps, self._start, self._fact = seats, steps, start, fact
         self._told: dict[str, Any] = {}
@@ -48,8 +48,7 @@ class Audit:
         self._range: dict[str, Any] = {}
         self._shapes: list[dict[str, Any]] = []
         self._arrivals = Arrivals(units_of(seats), self._guarded)
-        makers = [m for s in seats if s.role == "generator" for m in s.modules]
-        self._calls = Calls(makers, called, self._guarded)
+        self._calls = Calls(*called, self._guarded)
         self._mixed_up = _foreign_parameters(seats)
 
     def observe(self, seen: Observation, step: int) -> None:

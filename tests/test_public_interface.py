@@ -22,7 +22,7 @@ HOMES = {
     "EquipoiseError": "equipoise.errors",
     "StopTraining": "equipoise.errors",
 }
-FUNCTIONS = ("diagnose", "train")
+FUNCTIONS = ("check", "diagnose", "train")
 
 
 @pytest.mark.parametrize("name", HOMES)

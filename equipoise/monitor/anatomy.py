@@ -48,6 +48,8 @@ class Calls:
 
 
 def _owns_weights(module: nn.Module) -> bool:
+    if isinstance(module, (*WEIGHTED, BATCH_NORM)) and any(True for _ in module.parameters()):
+        return True  # a single number may be all the weights that such a layer has
     own = [p for p in module._parameters.values() if p is not None]
     return any(p.numel() > 1 for p in own) or hasattr(module, PARAMETRIZATIONS)
 
@@ -98,9 +100,9 @@ def structure(calls: Calls) -> dict[str, Any]:
 
     batch_norms, max_pooling: names of layers. batch_norm_first: one before the second weighted
     layer. batch_norm_last: one behind the last. rectifiers: "relu", "leaky", "mixed" or "other".
-    transposed: (name, kernel, stride) of each axis with several pixels. hidden_dense: dense layers fed a flattened map,
-    the last layer left out. dead: (name, share of units that are 0 for all samples) of the worst
-    rectifier, or None.
+    transposed: (name, kernel, stride) of each axis with several pixels. hidden_dense: dense layers
+    fed a flattened map, the last layer left out. dead: (name, share of units that are 0 for all
+    samples) of the worst rectifier, or None.
     """
     weighted = calls.of(WEIGHTED)
     owners = calls.owners()
@@ -201,8 +203,6 @@ def replaced(call: Call, scale: float) -> Iterator[None]:
 
 def spectrally_normalized(module: nn.Module) -> bool:
     """Whether any layer is held by spectral normalization, of either of torch's kinds or exact."""
-    kinds = {type(part).__name__ for part in module.modules()}
-    hooks = {
-        type(h).__name__ for part in module.modules() for h in part._forward_pre_hooks.values()
-    }
-    return any("SpectralNorm" in kind for kind in kinds | hooks)
+    parts = list(module.modules())
+    hooks = [hook for part in parts for hook in part._forward_pre_hooks.values()]
+    return any("SpectralNorm" in type(found).__name__ for found in [*parts, *hooks])

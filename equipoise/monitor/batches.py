@@ -65,7 +65,7 @@ def batch_facts(samples: Tensor) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "real/shape": list(samples.shape[1:]),
         "real/count": len(samples),
-        "real/nonfinite": 1 - len(finite) / max(len(values), 1),
+        "real/nonfinite": (len(values) - len(finite)) / max(len(values), 1),
     }
     if len(finite):
         facts |= {

@@ -48,8 +48,9 @@ def gradient_reach(makes: Way, judges: Way) -> float | None:
 
 def varies(makes: Way) -> bool | None:
     """Whether samples of different latents under one label differ."""
-    one = makes.labelled_as(makes.inputs[-1][:1].expand_as(makes.inputs[-1])) if makes.labelled else makes  # fmt: skip
-    output = _output(one)
+    labels = makes.inputs[-1]
+    one_label = makes.labelled_as(labels[:1].expand_as(labels)) if makes.labelled else makes
+    output = _output(one_label)
     return None if output is None else not _same(output, output[:1].expand_as(output))
 
 

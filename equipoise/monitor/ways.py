@@ -15,6 +15,7 @@ from equipoise.monitor.batches import LABELS
 
 SEED = 0
 WIDTHS = ("z_dim", "latent_dim", "dim_z", "z_size", "latent_size", "noise_dim", "nz")
+COUNTS = ("num_classes", "n_classes", "classes", "c_dim")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +124,8 @@ def _invented(module: nn.Module, count: int) -> Tensor | None:
 
 
 def _one_hot(module: nn.Module, labels: Tensor) -> Tensor:
-    classes = next(
-        (w for n in ("num_classes", "n_classes", "classes", "c_dim") if isinstance(w := getattr(module, n, None), int)),
-        int(labels.max()) + 1,
-    )  # fmt: skip
+    named = (getattr(module, name, None) for name in COUNTS)
+    classes = next((n for n in named if isinstance(n, int)), int(labels.max()) + 1)
     return nn.functional.one_hot(labels.long(), classes)
 
 

@@ -45,7 +45,34 @@ def deaf_layers(facts: Facts) -> Said | None:
 
 
 CHECKS = (
-    Check("labels_matter", "condition_ignored", (), "whether labels change the output", "no difference, also with other weights", "exact; claim 67", "feed the label to the layers (embedding, conditional normalization, projection)", labels_ignored),
-    Check("labels_judged", "condition_ignored", ("generator/labels", "discriminator/labels"), "whether the discriminator is given the labels", "generator conditional, discriminator not", "Mirza and Osindero 2014, equation 2; claim 67", "give the discriminator the label too: projection, or an auxiliary classifier", judged_without),
-    Check("deaf_layers", None, (), "layers that take labels", "no difference, also with other weights", "exact", "Look whether their condition is used, or drop the argument.", deaf_layers),
-)  # fmt: skip
+    Check(
+        "labels_matter",
+        "condition_ignored",
+        (),
+        "whether labels change the output",
+        "no difference, also with other weights",
+        "exact; claim 67",
+        "feed the label to the layers (embedding, conditional normalization, projection)",
+        labels_ignored,
+    ),
+    Check(
+        "labels_judged",
+        "condition_ignored",
+        ("generator/labels", "discriminator/labels"),
+        "whether the discriminator is given the labels",
+        "generator conditional, discriminator not",
+        "Mirza and Osindero 2014, equation 2; claim 67",
+        "give the discriminator the label too: projection, or an auxiliary classifier",
+        judged_without,
+    ),
+    Check(
+        "deaf_layers",
+        None,
+        (),
+        "layers that take labels",
+        "no difference, also with other weights",
+        "exact",
+        "Look whether their condition is used, or drop the argument.",
+        deaf_layers,
+    ),
+)

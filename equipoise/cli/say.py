@@ -73,7 +73,8 @@ def _headline(diagnosis: Diagnosis) -> str:
         count = len(diagnosis.findings)
         return f"{count} finding{'s' if count > 1 else ''} {when}"
     if diagnosis.verdict == "healthy":
-        return f"nothing wrong found {when}"
+        found = "nothing wrong" if not diagnosis.findings else "suspicion, nothing sure,"
+        return f"{found} found {when}"
     return f"too little was logged to judge steps {first} to {last}"
 
 

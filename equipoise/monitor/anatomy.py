@@ -99,10 +99,10 @@ def structure(calls: Calls) -> dict[str, Any]:
     """Facts that follow from which layers ran in which order.
 
     batch_norms, max_pooling: names of layers. batch_norm_first: one before the second weighted
-    layer. batch_norm_last: one behind the last. rectifiers: "relu", "leaky", "mixed" or "other".
-    transposed: (name, kernel, stride) of each axis with several pixels. hidden_dense: dense layers
-    fed a flattened map, the last layer left out. dead: (name, share of units that are 0 for all
-    samples) of the worst rectifier, or None.
+    layer. batch_norm_last: one behind the last. last_weighted: its name. rectifiers: "relu",
+    "leaky", "mixed" or "other". transposed: (name, kernel, stride) of each axis with several
+    pixels. hidden_dense: dense layers fed a flattened map, heads left out. dead: (name, share of
+    units that are 0 for all samples) of the worst rectifier, or None.
     """
     weighted = calls.of(WEIGHTED)
     owners = calls.owners()
@@ -113,7 +113,8 @@ def structure(calls: Calls) -> dict[str, Any]:
         "max_pooling": [call.name for call in calls.of(MAX_POOLING)],
         "rectifiers": _rectifiers(calls),
         "transposed": [axis for call in calls.of(TRANSPOSED) for axis in _axes(call)],
-        "hidden_dense": [call.name for call in weighted[:-1] if _flattens(call, calls)],
+        "last_weighted": weighted[-1].name if weighted else None,
+        "hidden_dense": [call.name for call in weighted if _flattens(call, calls)],
         "dead": _most_dead(calls),
     }
 
@@ -144,10 +145,14 @@ def _axes(call: Call) -> list[tuple[str, int, int]]:
 
 
 def _flattens(call: Call, calls: Calls) -> bool:
-    """Whether a dense layer reads a whole flattened map of the convolution before it."""
+    """Whether a dense layer reads the flattened map before it, for a dense layer behind it."""
     if not isinstance(call.module, nn.Linear):
         return False
-    before = calls.made[: calls.made.index(call)]
+    place = calls.made.index(call)
+    before, behind = calls.made[:place], [c.module for c in calls.made[place + 1 :]]
+    fed = (m.in_features for m in behind if isinstance(m, nn.Linear))
+    if call.module.out_features not in fed:
+        return False  # a head
     maps = [c.output for c in before if isinstance(c.module, (*CONVOLUTIONS, *TRANSPOSED))]
     if not maps or not isinstance(maps[-1], Tensor) or maps[-1].dim() < 3:
         return False

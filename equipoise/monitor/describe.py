@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from equipoise.monitor.anatomy import (
+    TRANSPOSED,
+    WEIGHTED,
     Call,
     Calls,
     listening,
@@ -26,7 +29,15 @@ from equipoise.monitor.anatomy import (
 from equipoise.monitor.arguments import bare_module
 from equipoise.monitor.batches import batch_facts, class_facts, data_facts, parted
 from equipoise.monitor.reach import deaf_layers, gradient_reach, label_matters, nudged, varies
-from equipoise.monitor.ways import Way, first_tensor, tensors, ways_to_generate, ways_to_judge
+from equipoise.monitor.ways import (
+    Way,
+    first_tensor,
+    like,
+    noise,
+    tensors,
+    ways_to_generate,
+    ways_to_judge,
+)
 
 MOST = 16  # samples that pass the networks
 SCALES = (1e3, 1e4)  # what is put in place of the last layer's output to see where it ends
@@ -165,7 +176,7 @@ def _played(
 
 def _answered(ways: Iterable[Way]) -> tuple[Way | None, Calls, Any, str]:
     """The first way that works, with the calls inside and the output; else the first refusal."""
-    refusal = "no way to call it was found; pass z="
+    refusal = "no way to call it was found; pass z= and labels="
     for number, way in enumerate(ways):
         try:
             with listening(way.module) as calls:
@@ -179,7 +190,7 @@ def _answered(ways: Iterable[Way]) -> tuple[Way | None, Calls, Any, str]:
 
 def _generator_facts(ways: Iterable[Way], real: Tensor) -> tuple[Way | None, dict[str, Any]]:
     """How it is called, what it is made of, shape and range of what it makes, and its bounds."""
-    way, calls, output, refusal = _answered(ways)
+    way, calls, output, refusal = _answered(_resized(ways, real))
     fake = first_tensor(output)
     if way is None or fake is None:
         return None, {"refused": refusal or "returns no tensor"}
@@ -191,9 +202,10 @@ def _generator_facts(ways: Iterable[Way], real: Tensor) -> tuple[Way | None, dic
         "takes": "images" if latents.shape == real.shape and real.dim() > 2 else "z",
         "z_dim": latents[0].numel(),
         "labels": way.labelled,
-        "shape": list(fake.shape[1:]),
         "nonfinite": 1 - finite.numel() / max(made.numel(), 1),
     }
+    if not way.guessed or fake.shape == real.shape:
+        facts["shape"] = list(fake.shape[1:])
     if finite.numel():
         facts |= {"low": float(finite.min()), "high": float(finite.max())}
     if bounds is not None:
@@ -202,12 +214,33 @@ def _generator_facts(ways: Iterable[Way], real: Tensor) -> tuple[Way | None, dic
     return way, facts
 
 
+def _resized(ways: Iterable[Way], real: Tensor) -> Iterator[Way]:
+    """Where width and height of the latents are a guess, the ones that give the reals' first.
+
+    A transposed convolution at the start says that a single pixel is meant (DCGAN), else.
+    """
+    for way in ways:
+        if way.guessed:
+            with contextlib.suppress(Exception), torch.no_grad():
+                made = first_tensor(way())
+                sizes = (
+                    [] if made is None else list(zip(real.shape[2:], made.shape[2:], strict=True))
+                )
+                shape = (way.inputs[0].shape[1], *(r // m for r, m in sizes))
+                fitting = way.on(noise(way.module, len(real), shape))
+                if getattr(first_tensor(fitting()), "shape", None) == real.shape:
+                    yield fitting
+                    return
+            first = next(m for m in way.module.modules() if isinstance(m, WEIGHTED))
+            way = replace(way, guessed=not isinstance(first, TRANSPOSED))
+        yield way
+
+
 def _discriminator_facts(
     module: nn.Module, real: Tensor, fake: Tensor | None, labels: Tensor | None
 ) -> tuple[Way | None, dict[str, Any]]:
     """What it is made of, what it says of reals and fakes, the bounds of its logits."""
-    place = next((p.device for p in module.parameters()), real.device)
-    way, calls, output, refusal = _answered(ways_to_judge(module, real.to(place), labels))
+    way, calls, output, refusal = _answered(ways_to_judge(module, like(module, real), labels))
     if way is None:
         return None, {"refused": refusal}
     logits = [t.detach().double().flatten() for t in tensors(output) if t.dtype.is_floating_point]
@@ -226,7 +259,7 @@ def _discriminator_facts(
     if bounds is not None:
         facts |= {"bound_low": bounds[0], "bound_high": bounds[1]}
     if fake is not None:
-        _, _, _, refusal = _answered([way.on(fake.detach())])
+        _, _, _, refusal = _answered([way.on(like(module, fake.detach()))])
         facts["refuses_fakes"] = refusal
     return way, facts
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.monitor.anatomy import listening
-from equipoise.monitor.ways import SEED, Way, first_tensor, tensors
+from equipoise.monitor.ways import SEED, Way, first_tensor, like, tensors
 
 NUDGE = 0.1  # standard deviation of what is added to weights
 SAME = 1e-6  # difference, of the largest value, up to which outputs are the same (rounding)
@@ -32,7 +32,7 @@ def gradient_reach(makes: Way, judges: Way) -> float | None:
     weights = list(makes.module.parameters())
     try:
         fake = first_tensor(makes())
-        parts = [] if fake is None else list(tensors(judges.on(fake)()))
+        parts = [] if fake is None else list(tensors(judges.on(like(judges.module, fake))()))
         found = [t for t in parts if t.dtype.is_floating_point and t.requires_grad]
         if not weights or fake is None:
             return None

@@ -25,11 +25,13 @@ class Way:
     Attributes:
         inputs: samples or latents, then labels where it takes them.
         labelled: whether the last input is labels.
+        guessed: whether the width and height of the first input are a guess.
     """
 
     module: nn.Module
     inputs: tuple[Tensor, ...]
     labelled: bool = False
+    guessed: bool = False
 
     def __call__(self) -> Any:
         torch.manual_seed(SEED)
@@ -48,8 +50,9 @@ def ways_to_generate(
     module: nn.Module, real: Tensor, labels: Tensor | None, z: Tensor | None
 ) -> Iterator[Way]:
     """Calls to try, the likeliest first."""
-    for first in _latents(module, real, z):
-        yield from _with_labels(module, first, labels)
+    for first, guessed in _latents(module, real, z):
+        for way in _with_labels(module, first, labels):
+            yield replace(way, guessed=guessed)
 
 
 def ways_to_judge(module: nn.Module, samples: Tensor, labels: Tensor | None) -> Iterator[Way]:
@@ -57,35 +60,56 @@ def ways_to_judge(module: nn.Module, samples: Tensor, labels: Tensor | None) -> 
     yield from _with_labels(module, samples, labels)
 
 
-def _latents(module: nn.Module, real: Tensor, z: Tensor | None) -> Iterator[Tensor]:
+def _latents(module: nn.Module, real: Tensor, z: Tensor | None) -> Iterator[tuple[Tensor, bool]]:
+    """Latents, and whether their width and height are a guess."""
     count = len(real)
     if z is not None:
-        yield z.detach()[:count].clone()
+        yield z.detach()[:count].clone(), False
         return
-    like = next((p for p in module.parameters() if p.dtype.is_floating_point), real)
-    for shape in _latent_shapes(module, real):
-        if shape == tuple(real.shape[1:]):
-            yield real.to(like.device)
-        else:
-            noise = torch.randn(count, *shape, generator=torch.Generator().manual_seed(SEED))
-            yield noise.to(like)
+    for shape, guessed in dict(_latent_shapes(module, real)).items():
+        images = shape == tuple(real.shape[1:])
+        yield (like(module, real) if images else noise(module, count, shape)), guessed
 
 
-def _latent_shapes(module: nn.Module, real: Tensor) -> Iterator[tuple[int, ...]]:
-    """By attribute, by the first layer with weights; images where that one takes images."""
+def like(module: nn.Module, samples: Tensor) -> Tensor:
+    """Samples in the place and precision of the module's weights."""
+    weights = next((p for p in module.parameters() if p.dtype.is_floating_point), samples)
+    return samples.to(weights)
+
+
+def noise(module: nn.Module, count: int, shape: tuple[int, ...]) -> Tensor:
+    """The same N(0, I) each time, in the place and precision of the module's weights."""
+    rng = torch.Generator().manual_seed(SEED)
+    return like(module, torch.randn(count, *shape, generator=rng))
+
+
+def _latent_shapes(module: nn.Module, real: Tensor) -> Iterator[tuple[tuple[int, ...], bool]]:
+    """By attribute, by the first layer with weights; images where that one takes images.
+
+    The first dense layer may take z beside an embedded or one-hot label.
+    """
     named = (getattr(module, name, None) for name in WIDTHS)
     for width in dict.fromkeys(w for w in named if isinstance(w, int) and w > 0):
-        yield (width,)
-        yield (width, 1, 1)
+        yield (width,), False
+        yield (width, 1, 1), False
     first: Any = next((m for m in module.modules() if isinstance(m, WEIGHTED)), None)
     if isinstance(first, CONVOLUTIONS) and first.in_channels == real.shape[1]:
-        yield tuple(real.shape[1:])
+        yield tuple(real.shape[1:]), False
     if isinstance(first, (*CONVOLUTIONS, *TRANSPOSED)):
-        yield (first.in_channels, *(1,) * len(first.kernel_size))
+        yield (first.in_channels, *(1,) * len(first.kernel_size)), True
     if isinstance(first, nn.Linear):
-        yield (first.in_features,)
-        yield (first.in_features, 1, 1)
-        yield tuple(real.shape[1:])
+        for beside in (0, *_label_widths(module)):
+            if first.in_features > beside:
+                yield (first.in_features - beside,), False
+        yield (first.in_features, 1, 1), False
+        yield tuple(real.shape[1:]), False
+
+
+def _label_widths(module: nn.Module) -> Iterator[int]:
+    """Numbers that a label may take beside z: an embedding's, or one for each class."""
+    for table in (m for m in module.modules() if isinstance(m, nn.Embedding)):
+        yield table.embedding_dim
+    yield from (n for name in COUNTS if isinstance(n := getattr(module, name, None), int))
 
 
 def _with_labels(module: nn.Module, first: Tensor, labels: Tensor | None) -> Iterator[Way]:

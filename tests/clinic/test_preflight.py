@@ -84,8 +84,8 @@ CASES = {  # check: (what it must see, a near miss)
     ),
     "batch_norm_at_the_ends": ({"generator/batch_norm_last": True}, {}),
     "kernel_by_stride": (
-        {"generator/transposed": [("3", 4, 2), ("6", 3, 2)]},
-        {"generator/transposed": [("3", 4, 2), ("6", 3, 1)]},
+        {"generator/transposed": [("3", 4, 2), ("6", 3, 2)], "generator/last_weighted": "6"},
+        {"generator/transposed": [("3", 4, 2), ("6", 3, 1)], "generator/last_weighted": "6"},
     ),
     "max_pooling": ({"discriminator/max_pooling": ["1"]}, {}),
     "rectifiers": ({"discriminator/rectifiers": "relu"}, {"discriminator/rectifiers": "mixed"}),
@@ -203,6 +203,12 @@ def test_the_way_out_of_a_wrong_range_is_right(reals, bounds, formula):
     assert ends == list(bounds)
 
 
+def test_what_is_not_finite_vetoes_what_follows_from_it():
+    """NaNs are all alike bitwise, and a network fed with them repeats itself."""
+    lost = {"real/nonfinite": 1.0, "data/distinct": 1, "generator/varies": False}
+    assert [f.failure for f in judged(lost).findings] == ["non_finite"]
+
+
 def test_what_is_not_known_is_missing_and_what_was_refused_makes_it_inconclusive():
     known = {k: v for k, v in WELL.items() if not k.startswith(("generator/", "optimizer/"))}
     diagnosis = preflight(known | {"generator/refused": "no such size"})
@@ -259,3 +265,21 @@ def test_a_recipes_own_warnings_are_passed_on():
     notes = [n for n in preflight(recipe_facts(recipe)).notes if n.note == "recipe_warning"]
     assert [n.summary for n in notes] == list(recipe.warnings())
     assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "last", "confidence", "words"),
+    [
+        (3, 2, "6", 0.6, "writes 1 time to some pixels and 4 times to others"),
+        (5, 2, "6", 0.6, "writes 4 times to some pixels and 9 times to others"),
+        (3, 2, "8", 0.4, "unless the layers behind it even that out"),
+        (2, 3, "8", 0.9, "leaves pixels that nothing is written to"),
+    ],
+)
+def test_how_unevenly_a_kernel_writes(kernel, stride, last, confidence, words):
+    """Odena et al. 2016: overlap is uneven where the kernel is no multiple of the stride."""
+    layers = {"generator/transposed": [("6", kernel, stride)], "generator/last_weighted": last}
+    diagnosis = judged(layers)
+    assert [f.confidence for f in diagnosis.findings] == [confidence]
+    assert words in diagnosis.findings[0].summary
+    assert diagnosis.verdict == ("healthy" if confidence < 0.5 else "sick")

@@ -214,6 +214,56 @@ def test_a_generator_of_images_is_fed_images():
     assert facts["generator/takes"] == "images"
 
 
+class Beside(nn.Module):
+    """z of 5 beside an embedding of 3."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.body = nn.Embedding(4, 3), nn.Linear(8, 64)
+
+    def forward(self, z, label):
+        return self.body(torch.cat([z, self.table(label)], 1)).view(-1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("batch", [reals(), (reals(), torch.arange(8) % 3)], ids=["bare", "told"])
+def test_the_width_of_z_beside_an_embedding_is_found_with_or_without_labels(batch):
+    facts = describe(Beside(), None, batch)
+    assert (facts["generator/z_dim"], facts["generator/labels"]) == (5, True)
+    assert facts["generator/shape"] == [1, 8, 8]
+
+
+def test_the_size_of_a_map_that_a_generator_starts_from_is_tried_out():
+    """Twice as many frames out as in: what it is fed must have half of them."""
+    facts = describe(
+        nn.Sequential(nn.Conv1d(5, 4, 3, padding=1), nn.ConvTranspose1d(4, 1, 4, 2, 1)),
+        None,
+        torch.rand(4, 1, 32),
+    )
+    assert facts["generator/shape"] == facts["real/shape"] == [1, 32]
+    facts = describe(
+        nn.Sequential(nn.Conv2d(5, 4, 3, padding=1), nn.Conv2d(4, 1, 2)), None, reals()
+    )
+    assert "generator/shape" not in facts  # nobody can know
+
+
+def test_a_generator_of_another_size_is_not_excused():
+    assert describe(generator(nn.Tanh()), None, reals(side=12))["generator/shape"] == [1, 8, 8]
+
+
+def test_a_dense_layer_on_a_map_is_told_from_a_head():
+    heads = nn.Sequential(nn.Conv2d(1, 2, 4, 2, 1), nn.Flatten(), nn.Linear(32, 4))
+    assert describe(None, heads, reals())["discriminator/hidden_dense"] == []
+    hidden = nn.Sequential(*heads, nn.Linear(4, 1))
+    assert describe(None, hidden, reals())["discriminator/hidden_dense"] == ["2"]
+
+
+def test_half_precision_networks_are_fed_their_own():
+    facts = describe(generator(nn.Tanh()).bfloat16(), discriminator().bfloat16(), reals())
+    assert facts["discriminator/refuses_fakes"] == ""
+    assert facts["generator/reached"] == 1
+    assert bounds(facts) == TANH
+
+
 def test_the_batch_is_measured():
     x = reals(6)
     x[1] = x[0]

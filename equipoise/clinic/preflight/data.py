@@ -32,10 +32,10 @@ def shapes_differ(facts: Facts) -> Said | None:
     real, fake = facts["real/shape"], facts["generator/shape"]
     if real == fake:
         return None
-    what = "channels" if real[1:] == fake[1:] else "shape"
+    what = "another number of channels" if real[1:] == fake[1:] else "another shape"
     return Said(
-        f"Reals have shape {tuple(real)}, fakes {tuple(fake)}: a different {what} tells them apart"
-        " without looking at content, if the discriminator takes both at all.",
+        f"Reals have shape {tuple(real)}, fakes {tuple(fake)}: {what} tells them apart"
+        " without a look at the content, if the discriminator takes both at all.",
         (("real/shape", float(_numbers(real)), f"{_numbers(fake)} numbers, as the fakes"),),
         0.95,
     )

@@ -22,10 +22,12 @@ PLAYERS = ("generator", "discriminator")
 def preflight(facts: Facts, recipe: Mapping[str, Any] | None = None) -> Diagnosis:
     """Judge two networks and their data before the first step; `recipe` fills in remedies' edits.
 
-    Findings name failures that are already there; notes are advice. Healthy needs both networks to
+    Findings name failures that are already there (what is not finite vetoes all others); notes are
+    advice. Healthy needs both networks to
     have answered a call and finite reals to have been seen; without it the verdict is inconclusive.
     """
-    findings, notes = [], []
+    findings: list[Finding] = []
+    notes: list[Note] = []
     for check in CHECKS.values():
         said = check.judge(facts) if check.answers(facts) else None
         if said is None:
@@ -34,7 +36,8 @@ def preflight(facts: Facts, recipe: Mapping[str, Any] | None = None) -> Diagnosi
             notes.append(Note(check.id, said.summary, f"{check.way_out} [{check.source}]"))
         else:
             findings.append(_finding(check, said, recipe))
-    findings.sort(key=lambda finding: -finding.confidence)
+    lost = [f for f in findings if f.failure == "non_finite"]
+    findings = sorted(lost or findings, key=lambda finding: -finding.confidence)
     notes += [Note("recipe_warning", line, "") for line in facts.get("recipe/warnings", ())]
     return Diagnosis(
         verdict=_verdict(facts, findings),
@@ -67,7 +70,7 @@ def _finding(check: Check, said: Said, recipe: Mapping[str, Any] | None) -> Find
 def _verdict(facts: Facts, findings: list[Finding]) -> Any:
     if any(finding.confidence >= SICK for finding in findings):
         return "sick"
-    played = all(f"{name}/shape" in facts or f"{name}/outputs" in facts for name in PLAYERS)
+    played = all(f"{name}/takes" in facts or f"{name}/outputs" in facts for name in PLAYERS)
     return "healthy" if played and "real/low" in facts else "inconclusive"
 
 

@@ -11,6 +11,7 @@ LOGIT_OBJECTIVES_BUT = ("least_squares",)  # least squares may be fed probabilit
 DEAD = 0.9  # share of units
 SATURATED = 0.5  # share of pixels at the bounds before the first step
 FEWEST_Z = 2
+SMOOTHED = 0.4  # confidence where other layers follow: CycleGAN trains so, and shows the grid
 FIELD = 0.25  # of the image's side
 LEAST_RATIO, LARGEST_RATIO = 1 / 50, 20.0
 SMALL_IMAGE = 8  # pixels of side below which a dense generator of a few numbers is enough
@@ -101,8 +102,9 @@ def squashed_logits(facts: Facts) -> Said | None:
     if not _probabilities(facts) or objective in LOGIT_OBJECTIVES_BUT:
         return None
     return Said(
-        f"The discriminator ends in a sigmoid, and the objective {objective!r} takes logits: it is"
-        " squashed twice, D(x) can say no more than sigmoid(1) = 0.73, and its gradient dies.",
+        f"The discriminator ends in a sigmoid, and the objective {objective!r} takes logits: they"
+        " stay in (0, 1), so that it can call no sample fake, and where it is sure no gradient"
+        " passes.",
         (("discriminator/bound_low", 0.0, "none"), ("discriminator/bound_high", 1.0, "none")),
         0.9,
     )
@@ -156,17 +158,20 @@ def checkerboard(facts: Facts) -> Said | None:
     uneven = [(n, k, s) for n, k, s in facts["generator/transposed"] if k % s]
     if not uneven:
         return None
-    name, kernel, stride = uneven[-1]
+    last = facts.get("generator/last_weighted")
+    name, kernel, stride = max(uneven, key=lambda layer: (layer[1] < layer[2], layer[0] == last))
     if kernel < stride:
-        seen = "leaves pixels that nothing is written to"
+        seen, confidence = "leaves pixels that nothing is written to", 0.9
     else:
-        few, many = kernel // stride, math.ceil(kernel / stride)
-        seen = f"writes {few**2} times to some pixels and {many**2} times to others"
+        few, many = (kernel // stride) ** 2, math.ceil(kernel / stride) ** 2
+        seen = f"writes {few} time{'s' * (few > 1)} to some pixels and {many} times to others"
+        confidence = 0.6 if name == last else SMOOTHED
+    evened = ", unless the layers behind it even that out" if confidence == SMOOTHED else ""
     return Said(
         f"The transposed convolution {name!r} has kernel {kernel} and stride {stride}: it {seen},"
-        " which lays a grid over the samples.",
+        f" which lays a grid over the samples{evened}.",
         (("generator/transposed", float(kernel % stride), "0: kernel modulo stride"),),
-        0.9 if kernel < stride else 0.6,
+        confidence,
     )
 
 
@@ -180,7 +185,7 @@ def max_pooling(facts: Facts) -> Said | None:
 
 
 def plain_rectifiers(facts: Facts) -> Said | None:
-    if facts["discriminator/rectifiers"] != "relu":
+    if not images(facts) or facts["discriminator/rectifiers"] != "relu":
         return None
     return Said("The discriminator's activations are ReLU: half of them pass no gradient back.")
 

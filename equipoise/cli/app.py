@@ -102,6 +102,25 @@ def resume(
 
 
 @app.command()
+def check(
+    recipe: Annotated[str, typer.Argument(help="A preset's name, or a YAML file.")],
+    settings: Settings = None,
+    data: ImageFolder = None,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Look over a recipe's networks, data and settings before the first step.
+
+    Exit code 0 healthy, 1 sick, 3 inconclusive.
+    """
+    from equipoise.cli.check import check_recipe
+    from equipoise.cli.play import resolved
+
+    chosen = resolved(recipe, {}, settings or [], data)
+    raise typer.Exit(VERDICT_CODES[check_recipe(chosen, as_json, as_markdown)])
+
+
+@app.command()
 def diagnose(
     path: Annotated[Path, typer.Argument(help="A run directory, a trace, or a log of any loop.")],
     mapping: Annotated[

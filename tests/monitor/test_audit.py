@@ -257,6 +257,7 @@ def test_the_audit_is_public_by_the_monitor_alone():
     assert Audit.__module__.startswith("equipoise.monitor.audit")
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler's own, of any such input
 def test_modules_compiled_whole_are_hooked_from_outside():
     """A hook inside such a graph would end training with an error of the compiler's."""
     generator, discriminator = (

@@ -35,6 +35,7 @@ __all__ = [
     "StopTraining",
     "Trace",
     "__version__",
+    "check",
     "diagnose",
     "load",
     "train",
@@ -65,6 +66,24 @@ def diagnose(source: str | os.PathLike[str] | Trace) -> Diagnosis:
     from equipoise.record import Trace
 
     return judge(source if isinstance(source, Trace) else read_log(source))
+
+
+def check(generator: Any, discriminator: Any, batch: Any, **known: Any) -> Diagnosis:
+    """Judge two networks and a batch of reals before the first step; nothing of them is changed.
+
+    `batch`: samples (N, ...), (samples, labels) or a mapping. What is `known` beside them lets more
+    be checked: z, labels, generator_optimizer, discriminator_optimizer, objective, penalties
+    ({"r1": 1.0}), batch_size, data, data_size; see `equipoise.monitor.describe.describe`.
+
+    Raises:
+        DataError: no batch of samples.
+        ValueError: a player that is no module.
+    """
+    from equipoise.clinic.preflight import preflight
+
+    with naming_extras():
+        from equipoise.monitor.describe import describe
+    return preflight(describe(generator, discriminator, batch, **known))
 
 
 def train(recipe: Recipe | str | os.PathLike[str], run_dir: str | os.PathLike[str]) -> Run:

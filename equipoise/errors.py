@@ -61,6 +61,8 @@ EXTRAS = {
     "PIL": "train",
     "jinja2": "report",
     "plotly": "report",
+    "tensorboard": "tensorboard",
+    "pyarrow": "parquet",
 }
 
 

@@ -22,7 +22,7 @@ HOMES = {
     "EquipoiseError": "equipoise.errors",
     "StopTraining": "equipoise.errors",
 }
-FUNCTIONS = ("diagnose", "train")
+FUNCTIONS = ("check", "diagnose", "train")
 
 
 @pytest.mark.parametrize("name", HOMES)
@@ -107,6 +107,19 @@ def test_diagnose_reads_a_foreign_log(tmp_path):
 def test_diagnose_refuses_what_is_not_there(tmp_path):
     with pytest.raises(equipoise.EquipoiseError, match="check the path"):
         equipoise.diagnose(tmp_path / "nowhere.log")
+
+
+def test_check_judges_networks_and_a_batch():
+    import torch
+    from torch import nn
+
+    generator = nn.Sequential(nn.Linear(8, 64), nn.Unflatten(1, (1, 8, 8)), nn.Tanh())
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+    reals = torch.linspace(-1, 1, 512).view(8, 1, 8, 8)
+    assert equipoise.check(generator, discriminator, reals).verdict == "healthy"
+    sick = equipoise.check(generator, discriminator, reals * 127.5 + 127.5)
+    assert sick.verdict == "sick"
+    assert [f.failure for f in sick.findings] == ["data_range_mismatch"]
 
 
 TINY = {"kimg": 0.5, "evaluation.samples": 50, "generator.width": 4, "discriminator.width": 4}

@@ -102,6 +102,25 @@ def resume(
 
 
 @app.command()
+def check(
+    recipe: Annotated[str, typer.Argument(help="A preset's name, or a YAML file.")],
+    settings: Settings = None,
+    data: ImageFolder = None,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Look over a recipe's networks, data and settings before the first step.
+
+    Exit code 0 healthy, 1 sick, 3 inconclusive.
+    """
+    from equipoise.cli.check import check_recipe
+    from equipoise.cli.play import resolved
+
+    chosen = resolved(recipe, {}, settings or [], data)
+    raise typer.Exit(VERDICT_CODES[check_recipe(chosen, as_json, as_markdown)])
+
+
+@app.command()
 def diagnose(
     path: Annotated[Path, typer.Argument(help="A run directory, a trace, or a log of any loop.")],
     mapping: Annotated[
@@ -110,15 +129,49 @@ def diagnose(
     ] = None,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Watch it grow, say each new finding.")
+    ] = False,
+    on_finding: Annotated[
+        str | None,
+        typer.Option("--on-finding", help="With --follow: a command, or an http(s) address."),
+    ] = None,
+    every: Annotated[float, typer.Option(help="With --follow: seconds between two looks.")] = 10.0,
+    idle: Annotated[
+        float | None, typer.Option(help="With --follow: end after so many seconds of no growth.")
+    ] = None,
 ) -> None:
     """Say whether a run is well, what is wrong, since when, and what to do.
 
     Exit code 0 healthy, 1 sick, 3 inconclusive.
     """
-    from equipoise.cli.judge import diagnose_path
+    from equipoise.cli.judge import diagnose_path, follow_path
 
-    verdict = diagnose_path(path, mapping or [], as_json, as_markdown)
+    if follow:
+        from equipoise.cli.follow import Watch
+
+        watch = Watch(every, idle, on_finding, as_json)
+        verdict = follow_path(path, mapping or [], watch)
+    else:
+        verdict = diagnose_path(path, mapping or [], as_json, as_markdown)
     raise typer.Exit(VERDICT_CODES[verdict])
+
+
+@app.command()
+def audit(
+    target: Annotated[str, typer.Argument(help="MODULE:FUNCTION, which trains and observes.")],
+    steps: Annotated[int, typer.Option(min=1, help="Updates of each player.")] = 2,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Audit the wiring of a loop: call it, watch two updates of each player, and stop it.
+
+    FUNCTION takes no arguments, attaches equipoise.Monitor and calls observe; nothing else in it
+    changes. Exit code 0 healthy, 1 sick, 3 inconclusive.
+    """
+    from equipoise.cli.audit import audit_function
+
+    raise typer.Exit(VERDICT_CODES[audit_function(target, steps, as_json, as_markdown)])
 
 
 @app.command()

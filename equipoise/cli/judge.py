@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,6 +16,9 @@ from equipoise.errors import EquipoiseError, RecordError
 from equipoise.logs import read_log
 from equipoise.recipe import Recipe, load, preset_names
 from equipoise.record import Trace, TrialRow
+
+if TYPE_CHECKING:
+    from equipoise.cli.follow import Watch
 
 
 def diagnose_path(path: Path, mapping: Sequence[str], as_json: bool, as_markdown: bool) -> str:
@@ -38,6 +42,18 @@ def diagnose_path(path: Path, mapping: Sequence[str], as_json: bool, as_markdown
         if (path / "recipe.yaml").is_file():
             say_next(out, path, diagnosis)
     return diagnosis.verdict
+
+
+def follow_path(path: Path, mapping: Sequence[str], watch: Watch) -> str:
+    """Follow a growing log, print what is new, and return the last verdict.
+
+    Raises:
+        RecordError: a wrong mapping or watch.
+    """
+    from equipoise.cli.follow import follow
+
+    last = follow(path, _mapping(mapping), watch, lambda text: print(text, flush=True))
+    return last.verdict if last is not None else "inconclusive"
 
 
 def _mapping(pairs: Sequence[str]) -> dict[str, str]:

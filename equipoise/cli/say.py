@@ -68,11 +68,13 @@ def say_diagnosis(out: Console, diagnosis: Diagnosis) -> None:
 
 def _headline(diagnosis: Diagnosis) -> str:
     first, last = diagnosis.steps
+    when = f"in steps {first} to {last}" if last else "before the first step"
     if diagnosis.verdict == "sick":
         count = len(diagnosis.findings)
-        return f"{count} finding{'s' if count > 1 else ''} in steps {first} to {last}"
+        return f"{count} finding{'s' if count > 1 else ''} {when}"
     if diagnosis.verdict == "healthy":
-        return f"nothing wrong found in steps {first} to {last}"
+        found = "nothing wrong" if not diagnosis.findings else "suspicion, nothing sure,"
+        return f"{found} found {when}"
     return f"too little was logged to judge steps {first} to {last}"
 
 

@@ -215,7 +215,7 @@ _REMEDIES = (
     Remedy(
         "remove-batch-norm",
         "Take batch normalization out of the discriminator",
-        {"mode_collapse": 3, "discriminator_dominance": 6},
+        {"mode_collapse": 3, "discriminator_dominance": 6, "batch_norm_leak": 2},
         "replace nn.BatchNorm2d in D by nn.Identity() or spectral normalization",
         "It lets the discriminator judge whole batches, and it makes gradient penalties vanish.",
         _no_batch_norm,
@@ -348,6 +348,90 @@ _REMEDIES = (
         "Squared gradients overflow half precision at 256, and the derivative of sqrt at 0 is"
         " infinite.",
         watch="nonfinite/discriminator",
+    ),
+    Remedy(
+        "zero-before-backward",
+        "Zero each player's gradient right before its own backward pass",
+        {"gradient_leak": 1},
+        "optimizer_D.zero_grad(); loss_D.backward(); optimizer_D.step()\n"
+        "optimizer_G.zero_grad(); loss_G.backward(); optimizer_G.step()",
+        "Gradients add up until they are zeroed: what the other player's loss or the step before"
+        " left enters the next step.",
+        watch="gradient_norm/<player>",
+    ),
+    Remedy(
+        "detach-fakes",
+        "Detach the fakes in the discriminator's step",
+        {"gradient_leak": 2},
+        "fake_logits = D(fake.detach())   # in the discriminator's loss alone",
+        "The discriminator's loss has no business in the generator; with separate optimizers and"
+        " zeroed gradients it only wastes time there.",
+        watch="gradient_norm/generator",
+    ),
+    Remedy(
+        "own-parameters",
+        "Build each optimizer over its own player's parameters",
+        {"gradient_leak": 3},
+        "optimizer_G = torch.optim.Adam(G.parameters(), lr=...)\n"
+        "optimizer_D = torch.optim.Adam(D.parameters(), lr=...)",
+        "A step over the other player's parameters trains it on this player's loss.",
+        watch="update_ratio/<player>",
+    ),
+    Remedy(
+        "turn-the-labels",
+        "Turn the label, sign or argument that is swapped",
+        {"swapped_labels": 1},
+        "loss_D = bce(D(real), ones) + bce(D(fake.detach()), zeros)\n"
+        "loss_G = bce(D(fake), ones)",
+        "The discriminator must drive reals and fakes apart, and the generator its fakes to where"
+        " the reals are driven.",
+        watch="auc/discriminator",
+    ),
+    Remedy(
+        "loss-of-logits",
+        "Give the loss logits in one shape, and no sigmoid before it",
+        {"swapped_labels": 2},
+        "logits = D(x).view(-1)                  # no sigmoid at D's end\n"
+        "loss = F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits))",
+        "A second sigmoid squeezes the gradient to a quarter, and (N, 1) against (N,) compares each"
+        " sample with every other's label.",
+        watch="logits/gap",
+    ),
+    Remedy(
+        "restore-the-path",
+        "Let the generator's loss see fakes with their graph",
+        {"no_gradient_to_generator": 1},
+        "fake = G(z)                             # outside torch.no_grad()\n"
+        "loss_G = -D(fake).mean()                # no detach, no rounding, no .data",
+        "A gradient flows only through what autograd recorded.",
+        watch="gradient_norm/generator",
+    ),
+    Remedy(
+        "one-range",
+        "Normalize the data to the range of the generator's last activation",
+        {"data_range_mismatch": 1},
+        "x = x.float() / 127.5 - 1               # tanh: [-1, 1]; sigmoid: x / 255",
+        "Otherwise one pixel's value tells real from fake, and the discriminator wins without"
+        " looking.",
+        watch="batch/real/extreme",
+    ),
+    Remedy(
+        "scale-the-loss",
+        "Scale the losses, one scaler per player, or use bfloat16 autocast over float32 weights",
+        {"precision_underflow": 1},
+        "scaler_G = torch.amp.GradScaler()       # another for D\n"
+        "scaler_G.scale(loss_G).backward(); scaler_G.step(optimizer_G); scaler_G.update()",
+        "float16 rounds to 0 below 6e-8, and weights in half precision lose updates under 1/512 of"
+        " them.",
+        watch="gradient_norm/generator",
+    ),
+    Remedy(
+        "separate-batches",
+        "Feed the discriminator reals and fakes in batches of their own",
+        {"batch_norm_leak": 1},
+        "real_logits = D(real); fake_logits = D(fake.detach())   # not D(torch.cat([real, fake]))",
+        "Its statistics are then composed alike in both players' steps.",
+        watch="auc/discriminator",
     ),
     Remedy(
         "step-the-optimizer",

@@ -40,6 +40,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
     (_train(rf"{_G}{_TERM}{_LOSS}|{_LOSS}{_G}(?:{_TERM}|fake)|{_G}gan"), "loss/generator"),
     (_train(rf"(?:adv|adversarial){_LOSS}"), "loss/generator"),
     (_train(rf"(?:rec|recon|reconstruction|nll){_LOSS}"), "loss/reconstruction"),
+    (_train(rf"(?:mel|melspec|melspectrogram){_LOSS}"), "loss/reconstruction"),
+    (_train(rf"(?:cycle|cyc|l1|gl1){_LOSS}|gl1|cyclea"), "loss/reconstruction"),
     (_train(rf"(?:p|perceptual|lpips|vgg){_LOSS}"), "loss/perceptual"),
     (_train(rf"(?:quant|vq|codebook){_LOSS}"), "loss/codebook"),
     (_on("real"), "loss_on_real/discriminator"),
@@ -56,6 +58,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
     (_train(rf"{_G}{_LOSS}?{_NORM}|{_NORM}{_G}"), "gradient_norm/generator"),
     (_train(rf"{_D}lr|lr{_D}|learningrate{_D}"), "learning_rate/discriminator"),
     (_train(rf"{_G}lr|lr{_G}|learningrate{_G}"), "learning_rate/generator"),
+    (r"da", "loss/discriminator"),  # CycleGAN names its players by domain
+    (r"ga", "loss/generator"),
     (rf"(?:train)?(?:dweight|(?:{_D}|gan)?adaptiveweight)", "adaptive_weight"),
     (rf"{_METRIC}fid(?:\d+k)?(?:full|train|test|val|valid)?(?:score|mean|avg)?", "metric/fid"),
     (rf"{_METRIC}kid(?:\d+k)?(?:full)?(?:score|mean)?", "metric/kid"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import re
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +14,137 @@ from numpy.typing import NDArray
 
 from equipoise.errors import RecordError, nearest
 from equipoise.logs.aliases import COUNTERS, rank_of, squash
-from equipoise.logs.clock import Clock, Placed
+from equipoise.logs.clock import Clock, Kind, Placed
 from equipoise.logs.records import Line
 from equipoise.record import Series, Trace
 
 _SHOWN = 40  # unmapped names that the fact lists
 _KEPT = 2000  # distinct unmapped names that are counted at all: a file of junk has no end of them
+_MOST_GROUPS = 5000  # kinds of line that are remembered, likewise
+_MOST_ROWS = 1 << 17  # rows beyond which every second one is let go
 _ANY_TIME = ("metric/",)  # evaluations of an older checkpoint are no restart
+
+
+_LeftOut = tuple[Callable[[re.Match[str]], Line], re.Match[str]]
+
+
+class _Cells:
+    """One foreign name: the rows where it stands, and its values."""
+
+    __slots__ = ("rows", "values")
+
+    def __init__(self) -> None:
+        self.rows = array("i")
+        self.values = array("d")
+
+    def renumber(self, new: NDArray[np.int32]) -> None:
+        """Give each row its new number; those with -1 are gone."""
+        rows = new[np.frombuffer(self.rows, np.int32)]
+        keep = rows >= 0
+        values = np.frombuffer(self.values, np.float64)[keep]
+        self.rows, self.values = array("i", rows[keep].tobytes()), array("d", values.tobytes())
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """What the names of one kind of line amount to; lines of a kind hold the same names."""
+
+    cells: list[tuple[str, _Cells]]
+    counters: list[tuple[str, str]]
+    unmapped: list[str]
+    kind: Kind
+    lines: int = 0
 
 
 class Columns:
     """Collects lines; `trace` makes the trace of them."""
 
-    def __init__(self, mapping: Mapping[str, str]) -> None:
+    def __init__(self, mapping: Mapping[str, str], partial: bool = False) -> None:
+        """`mapping`: the user's words; `partial`: they may be in another log of the folder."""
         self.clock = Clock()
+        self.used: set[str] = set()
+        self._partial = partial
         self._user = dict(mapping)
         self._short = {squash(theirs): theirs for theirs in mapping}
-        self._cells: dict[str, tuple[list[int], list[float]]] = {}
+        self._groups: dict[tuple[str, ...], _Group] = {}
+        self._cells: dict[str, _Cells] = {}
         self._targets: dict[str, tuple[int, str]] = {}
         self._unmapped: dict[str, int] = {}
-        self._used: set[str] = set()
+        self._pending: tuple[Callable[[re.Match[str]], Line], re.Match[str]] | None = (
+            None  # counters not yet moved on
+        )
 
     def add(self, line: Line) -> None:
         """Enter what a line says."""
-        known: dict[str, float] = {}
-        for name, value in line.values.items():
+        values = line.values
+        if self._pending is not None:
+            left_out, match = self._pending
+            self.clock.move(left_out(match).clock)
+            self._pending = None
+        names = tuple(values)
+        group = self._groups.get(names) or self._group(names)
+        group.lines += 1
+        for name, kind in group.counters:
+            line.clock[kind] = values[name]
+        row = self.clock.add(line, group.kind, values)
+        if row < 0:
+            return
+        for name, cells in group.cells:
+            cells.rows.append(row)
+            cells.values.append(values[name])
+        if row >= _MOST_ROWS:
+            new = self.clock.thin()
+            for cells in self._cells.values():
+                cells.renumber(new)
+
+    def passes_over(
+        self,
+        names: tuple[str, ...],
+        line: Callable[[re.Match[str]], Line] | None = None,
+        match: re.Match[str] | None = None,
+    ) -> bool:
+        """Whether a line with these names is one that thinning leaves out; it is then counted.
+
+        `line` of `match` would be the line: a later line without counters may need those of it.
+        """
+        if not self.clock.thinned:
+            return False
+        group = self._groups.get(names) or self._group(names)
+        if group.counters or not self.clock.passes_over(group.kind):
+            return False
+        group.lines += 1
+        if line is not None and match is not None:
+            self._pending = line, match
+        return True
+
+    def _group(self, names: tuple[str, ...]) -> _Group:
+        """The group of lines with these names, remembered unless there are too many."""
+        known, counters, unmapped = [], [], []
+        for name in names:
             target = self._target(name)
             if target is None:
-                if name in self._unmapped or len(self._unmapped) < _KEPT:
-                    self._unmapped[name] = self._unmapped.get(name, 0) + 1
+                unmapped.append(name)
             elif target[1] in COUNTERS.values():
-                line.clock[target[1]] = value
+                counters.append((name, target[1]))
             else:
-                known[name] = value
+                known.append(name)
         lasting = any(not self._targets[n][1].startswith(_ANY_TIME) for n in known)
-        row = self.clock.add(line, frozenset(known), lasting)
-        for name, value in known.items():
-            rows, values = self._cells.setdefault(name, ([], []))
-            rows.append(row)
-            values.append(value)
+        rare = any(self._targets[n][1].startswith(_ANY_TIME) for n in known)
+        kind = self.clock.kind(frozenset(known), lasting, rare)
+        cells = [(name, self._cells.setdefault(name, _Cells())) for name in known]
+        group = _Group(cells, counters, unmapped, kind)
+        if len(self._groups) >= _MOST_GROUPS:
+            self._count_unmapped()
+        self._groups[names] = group
+        return group
+
+    def _count_unmapped(self) -> None:
+        """Move the groups' counts of unmapped names to the table, and forget the groups."""
+        for group in self._groups.values():
+            for name in group.unmapped:
+                if name in self._unmapped or len(self._unmapped) < _KEPT:
+                    self._unmapped[name] = self._unmapped.get(name, 0) + group.lines
+        self._groups.clear()
 
     def _target(self, name: str) -> tuple[int, str] | None:
         """The rank (-1 for the user's own word) and our name for theirs."""
@@ -59,7 +153,7 @@ class Columns:
         own = self._own_word(name)
         target = (-1, self._user[own]) if own is not None else rank_of(name)
         if own is not None:
-            self._used.add(own)
+            self.used.add(own)
         if target is not None:
             self._targets[name] = target
         return target
@@ -78,12 +172,13 @@ class Columns:
         Raises:
             RecordError: no line had a name that is known, or the user's mapping names none of them.
         """
+        self._count_unmapped()
         self._check(path)
         names = self._winners()
         assumed: list[str] = []
-        names = _decided({n: (ours, self._cells[n][1]) for n, ours in names.items()}, assumed)
+        names = _decided({n: (ours, self._cells[n].values) for n, ours in names.items()}, assumed)
         placed = self.clock.place()
-        signals = {ours: _series(placed, ours, *self._cells[n]) for n, ours in names.items()}
+        signals = {ours: _series(placed, ours, self._cells[n]) for n, ours in names.items()}
         _add_total(signals, assumed)
         log = facts | {
             "mapping": names,
@@ -102,7 +197,7 @@ class Columns:
         )
 
     def _check(self, path: Path) -> None:
-        if lost := sorted(set(self._user) - self._used):
+        if (lost := sorted(set(self._user) - self.used)) and not self._partial:
             guess = nearest(lost[0], [*self._targets, *self._unmapped])
             hint = f"; did you mean {guess!r}?" if guess else ""
             raise RecordError(
@@ -131,19 +226,20 @@ class Columns:
         return {name: ours for ours, name in best.items()}
 
     def _left(self, names: Mapping[str, str]) -> list[str]:
-        counts = self._unmapped | {n: len(c[0]) for n, c in self._cells.items() if n not in names}
+        counts = self._unmapped | {n: len(c.rows) for n, c in self._cells.items() if n not in names}
         return sorted(counts, key=lambda n: (-counts[n], n))[:_SHOWN]
 
 
-def _decided(names: Mapping[str, tuple[str, list[float]]], assumed: list[str]) -> dict[str, str]:
+def _decided(names: Mapping[str, tuple[str, array[float]]], assumed: list[str]) -> dict[str, str]:
     """Settle the names whose meaning their values decide; say how in `assumed`."""
     settled = {n: ours for n, (ours, _) in names.items() if not ours.startswith("?")}
     for kind, low, settle in (("?part", 0.0, _PARTS), ("?score", 0.0, _SCORES)):
         open_names = {n: o.split("/")[1] for n, (o, _) in names.items() if o.startswith(kind)}
         if not open_names:
             continue
-        values = [v for n in open_names for v in names[n][1] if math.isfinite(v)]
-        outside = any(v < low or (kind == "?score" and v > 1) for v in values)
+        values = np.concatenate([np.asarray(names[n][1]) for n in open_names])
+        above = kind == "?score" and bool((values[np.isfinite(values)] > 1).any())
+        outside = above or bool((values[np.isfinite(values)] < low).any())
         pattern, word = settle[outside]
         for name, side in open_names.items():
             target = pattern.format(side=side)
@@ -163,15 +259,15 @@ _SCORES = {
 }
 
 
-def _series(placed: Placed, ours: str, rows: list[int], values: list[float]) -> Series:
+def _series(placed: Placed, ours: str, cells: _Cells) -> Series:
     """The cells whose rows count, by step; of one step the last, of an evaluation the first.
 
     A checkpoint that is evaluated again after training is often evaluated otherwise (another
     reference, batch statistics made anew), and one series must be of one kind.
     """
-    index = np.asarray(rows, np.int64)
+    index = np.asarray(cells.rows)
     keep = placed.alive[index]
-    steps, found = placed.steps[index][keep], np.asarray(values, np.float64)[keep]
+    steps, found = placed.steps[index][keep], np.asarray(cells.values)[keep]
     return _one_of_each(steps, found, first=ours.startswith(_ANY_TIME))
 
 

@@ -5,20 +5,31 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from equipoise.errors import RecordError
 from equipoise.logs.aliases import OBJECTIVES, squash
 from equipoise.logs.columns import Columns
-from equipoise.logs.tables import delimiter_of, read_csv, read_object
-from equipoise.logs.text import read_line
+from equipoise.logs.events import MARK, read_events
+from equipoise.logs.mlflow import read_metrics, read_params
+from equipoise.logs.records import Line
+from equipoise.logs.shapes import Shapes
+from equipoise.logs.tables import (
+    delimiter_of,
+    read_csv,
+    read_document,
+    read_object,
+    read_parquet,
+)
+from equipoise.logs.text import read_line, without_colour
 from equipoise.record import Trace
 
-TRACE = "trace.jsonl"
+Read = tuple[dict[str, Any], dict[str, Any]]  # what a reader returns: header and facts
 _PEEK = 1 << 16  # bytes looked at to tell encoding and format
 _LONGEST = 1 << 16  # characters; a longer line is read in pieces
+_DOCUMENT = 1 << 26  # bytes of a JSON file beyond which it is read as text
 _CONFIG = re.compile(
     r"""\b(?P<key>adv_loss|gan_mode|gan_type|gan_loss|adversarial_loss|loss_type|objective)\b['"]?"""
     r"""\s{0,4}[:=]\s{0,4}['"]?(?P<word>[A-Za-z][\w-]{0,30})"""
@@ -28,25 +39,20 @@ _CONFIG = re.compile(
 _OURS = re.compile(r'^\{"type": ?"(?:header|fact|row|blob|event|resume)"')
 
 
-def read_log(path: str | os.PathLike[str], mapping: Mapping[str, str] | None = None) -> Trace:
-    """The trace in a run directory, or the trace that a foreign log amounts to.
-
-    Reads our own `trace.jsonl`, CSV and TSV with a head, JSON lines, and what training loops print
-    (`Loss_D: 0.5`, `[D loss: 0.5]`, `Gen/Dis Loss: a/b`, progress bars). `mapping` gives our name
-    (or "step", "epoch", "kimg") for theirs where the table of aliases has no word for it.
-    `facts["log"]` says what was understood: format, lines, mapping, unmapped names, what a step
-    counts, and every assumption.
+def read_file(file: Path, columns: Columns) -> Trace:
+    """The trace of one file; `columns` are empty and hold the user's mapping.
 
     Raises:
         RecordError: the file cannot be read, or nothing in it could be understood.
     """
-    file = Path(path)
-    if file.is_dir():
-        return _in_folder(file)
+    if MARK in file.name:
+        return read_event_files([file], file, columns)
     try:
         with open(file, "rb") as raw:
             peek = raw.read(_PEEK)
             raw.seek(0)
+            if _is_parquet(file, peek):
+                return columns.trace(file, _counted(read_parquet(file), columns, "parquet"), {})
             encoding = _encoding(peek)
             sample = peek.decode(encoding, "replace").lstrip("\ufeff")
             if not sample.strip():
@@ -54,18 +60,46 @@ def read_log(path: str | os.PathLike[str], mapping: Mapping[str, str] | None = N
             if _OURS.match(sample.lstrip()):
                 return Trace.read(file)
             with io.TextIOWrapper(raw, encoding, errors="replace", newline=None) as text:
-                return _read(_lines(text), sample, file, mapping or {})
+                header, facts = _read(text, sample, file, columns)
+                return columns.trace(file, facts, header)
     except OSError as error:
         raise RecordError(f"cannot read log {file}: {error.strerror}; check the path") from error
 
 
-def _in_folder(folder: Path) -> Trace:
-    if (folder / TRACE).exists():
-        return Trace.read(folder)
-    kinds = {".log", ".txt", ".csv", ".tsv", ".jsonl", ".out"}
-    files = sorted(f.name for f in folder.iterdir() if f.suffix in kinds)
-    choice = f"give one of its files: {', '.join(files[:10])}" if files else "give a log file"
-    raise RecordError(f"folder {folder} holds no {TRACE}; {choice}")
+def _is_parquet(file: Path, peek: bytes) -> bool:
+    return peek.startswith(b"PAR1") and (file.suffix == ".parquet" or b"\x00" in peek)
+
+
+def read_event_files(files: list[Path], path: Path, columns: Columns) -> Trace:
+    """The trace of the TensorBoard event files of one run, oldest first."""
+    facts = _counted(read_events(files), columns, "tensorboard")
+    return columns.trace(path, facts, {})
+
+
+def read_mlflow(run: Path, columns: Columns) -> Trace:
+    """The trace of one run of an MLflow file store."""
+    facts = _counted(read_metrics(run), columns, "mlflow")
+    return columns.trace(run, facts, configured(read_params(run)))
+
+
+def configured(lines: Iterable[str]) -> dict[str, Any]:
+    """The header that lines of configuration make: objective (if they agree on one), batch."""
+    header: dict[str, Any] = {}
+    for line in lines:
+        _configure(line, header)
+    return _settled(header)
+
+
+def _counted(lines: Iterator[Line | None], columns: Columns, name: str) -> dict[str, Any]:
+    """Enter lines into the columns; the facts say how many there were."""
+    count = damaged = 0
+    for line in lines:
+        count += 1
+        if line is None:
+            damaged += 1
+        else:
+            columns.add(line)
+    return {"format": name, "lines": count, "damaged": damaged}
 
 
 def _encoding(peek: bytes) -> str:
@@ -81,58 +115,64 @@ def _encoding(peek: bytes) -> str:
 
 
 def _lines(text: io.TextIOBase) -> Iterator[str]:
-    """Lines, ended by line feed or carriage return alike (a progress bar rewrites its own)."""
+    """Filled lines, stripped, ended by line feed or carriage return alike (a progress bar rewrites
+    its own)."""
     while line := text.readline(_LONGEST):
-        yield line.rstrip("\n")
+        if line := line.strip():
+            yield line
 
 
-def _read(lines: Iterator[str], sample: str, path: Path, mapping: Mapping[str, str]) -> Trace:
-    columns = Columns(mapping)
+def _rows(text: io.TextIOBase) -> Iterator[str]:
+    """Filled lines with their blanks: a row may begin or end with an empty cell."""
+    while line := text.readline(_LONGEST):
+        if not line.isspace():
+            yield line.rstrip("\n")
+
+
+def _read(text: io.TextIOWrapper, sample: str, file: Path, columns: Columns) -> Read:
+    if file.suffix == ".json" and os.fstat(text.fileno()).st_size <= _DOCUMENT:
+        rows = list(read_document(text.read()))
+        if rows:
+            return {}, _counted(iter(rows), columns, "json")
+        text.seek(0)
     delimiter = delimiter_of([line for line in sample.splitlines() if line.strip()][:2])
     if delimiter:
-        header, facts = _read_table(lines, delimiter, columns)
-    else:
-        header, facts = _read_text(lines, columns)
-    return columns.trace(path, facts, header)
+        name = "tsv" if delimiter == "\t" else "csv"
+        return {}, _counted(read_csv(_rows(text), delimiter, columns.passes_over), columns, name)
+    return _read_text(_lines(text), columns)
 
 
-def _read_table(
-    lines: Iterator[str], delimiter: str, columns: Columns
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    count = damaged = 0
-    filled = (line for line in lines if line.strip())
-    for row in read_csv(filled, delimiter):
-        count += 1
-        if row is None:
-            damaged += 1
-        else:
-            columns.add(row)
-    name = "tsv" if delimiter == "\t" else "csv"
-    return {}, {"format": name, "lines": count, "damaged": damaged}
-
-
-def _read_text(lines: Iterator[str], columns: Columns) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_text(lines: Iterator[str], columns: Columns) -> Read:
     header: dict[str, Any] = {}
+    shapes = Shapes(_CONFIG)
     count = objects = damaged = 0
     for text in lines:
-        if not text.strip():
-            continue
+        if "\x1b" in text or "\x08" in text:
+            text = without_colour(text).strip()
         count += 1
-        entry = read_object(text) if text.lstrip().startswith("{") else None
+        match = shapes.match(text)
+        if match is not None:
+            objects += text[0] == "{"
+            shape = shapes.last
+            if shape.silent:
+                continue
+            if not columns.passes_over(shape.names, shape.line if shape.counts else None, match):
+                columns.add(shape.line(match))
+            continue
+        entry: Line | None = read_object(text) if text[:1] == "{" else None
         if entry is not None:
             objects += 1
-        elif text.lstrip().startswith('{"') and not text.rstrip().endswith("}"):
+            shapes.learn(text, read_object)
+        elif text[:2] == '{"' and text[-1] != "}":
             damaged += 1  # torn in the middle, perhaps in a number: nothing in it can be trusted
             continue
         else:
             entry = read_line(text)
             _configure(text, header)
+            shapes.learn(text)
         columns.add(entry)
-    objective = header.pop("objectives", set())
-    if len(objective) == 1:
-        header["objective"] = objective.pop()
     name = "jsonl" if 2 * objects > count else "text"
-    return header, {"format": name, "lines": count, "damaged": damaged}
+    return _settled(header), {"format": name, "lines": count, "damaged": damaged}
 
 
 def _configure(text: str, header: dict[str, Any]) -> None:
@@ -142,3 +182,10 @@ def _configure(text: str, header: dict[str, Any]) -> None:
             header.setdefault("batch", int(match["batch"]))
         elif squash(match["word"]) in OBJECTIVES:
             header.setdefault("objectives", set()).add(OBJECTIVES[squash(match["word"])])
+
+
+def _settled(header: dict[str, Any]) -> dict[str, Any]:
+    objective = header.pop("objectives", set())
+    if len(objective) == 1:
+        header["objective"] = objective.pop()
+    return header

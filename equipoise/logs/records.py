@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
-@dataclass
+
+@dataclass(slots=True)
 class Line:
     """One line or row: `clock` counts (step, epoch, batch, kimg, seconds, timestamp), `values` by
     foreign name, `total` batches of an epoch, 0 where unsaid."""
@@ -27,6 +30,8 @@ def number(text: Any) -> float:
         sign = -1.0 if text.lstrip().startswith("-") else 1.0
         return sign * math.inf if text.upper().endswith("#INF") else math.nan
     try:
+        if isinstance(text, str) and _THOUSANDS.fullmatch(text):
+            text = text.replace(",", "")
         return float(text)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a number") from error

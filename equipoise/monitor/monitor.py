@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from equipoise.clinic import diagnose
 from equipoise.errors import EquipoiseError, StopTraining
 from equipoise.game import OBJECTIVES
 from equipoise.monitor.arguments import Modules, OnFinding, Optimizers, check, seats
+from equipoise.monitor.audit import Audit, callables
 from equipoise.monitor.governor import Governor
 from equipoise.monitor.history import History
 from equipoise.monitor.infer import Inference
@@ -43,6 +44,8 @@ class Monitor:
     ...                 losses={"discriminator": ld, "generator": lg})
     >>> print(monitor.diagnose().verdict)                                       # doctest: +SKIP
     """
+
+    on_attach: ClassVar[Callable[[Monitor], None] | None] = None  # `equipoise audit` sets it
 
     def __init__(
         self,
@@ -115,10 +118,41 @@ class Monitor:
             Player(seat.name, seat.modules, seat.optimizer, self._tick.add, self._guarded)
             for seat in taken
         ]
-        makers = [m for s in taken if s.role == "generator" for m in s.modules]
-        self._pull = Pull(makers, self._tick.add, self._guarded)
+        self._called = callables(generator), callables(discriminator)
+        self._pull = Pull(self._called[0], self._tick.add, self._guarded)
+        self._seats, self._start = taken, adversarial_start
+        self._audit: Audit | None = None
+        self._leaves = False
         self._state_facts()
         self._want_next()
+        if Monitor.on_attach is not None:
+            Monitor.on_attach(self)
+
+    def audit(self, steps: int = 2, *, stop: bool = False) -> None:
+        """Arm the wiring audit for the next `steps` updates of each player.
+
+        It ends after `MOST_ITERATIONS` iterations at the latest and takes its hooks away. What it
+        finds is among the findings of `diagnose()` from the iteration on in which it was seen. Best
+        armed before the first iteration; arming again starts anew. It reads every gradient of those
+        updates, so `overhead` does not hold for them.
+
+        Args:
+            steps: updates of each player.
+            stop: `observe` raises `StopTraining` when the audit is over.
+
+        Raises:
+            ValueError: `steps` is not a positive whole number.
+        """
+        if not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"steps = {steps!r}: updates of each player to audit, at least 1")
+        if self._audit is not None:
+            self._audit.stop()
+        self._leaves = stop
+        self._safely(lambda: self._arm(steps))
+
+    def _arm(self, steps: int) -> None:
+        fact = self._history.fact
+        self._audit = Audit(self._seats, self._called, steps, self._start, fact)
 
     def observe(
         self,
@@ -145,7 +179,7 @@ class Monitor:
             scalars: further numbers by name; `fid=...` becomes "metric/fid".
 
         Raises:
-            StopTraining: `on_finding="stop"` and something was found.
+            StopTraining: `on_finding="stop"` and something was found, or an audit that stops ended.
         """
         if self._failed or self._history.closed:
             self._detach()
@@ -156,6 +190,8 @@ class Monitor:
         given = (real, fake, real_logits, fake_logits, generator_logits, losses, adaptive_weight)
         seen = Observation(*given)
         self._safely(lambda: self._take(seen, step, scalars))
+        if self._audit is not None:
+            self._audit.observe(seen, self._step)
         self._governor.charge(time.perf_counter() - began, reading=True)
         closes = self._observed % self._tick_length == 0
         if closes:
@@ -164,6 +200,8 @@ class Monitor:
         self._want_next()
         if closes:
             self._announce()
+        if self._leaves and self._audit is not None and self._audit.over:
+            raise StopTraining(f"step {self._step}: the wiring audit is over")
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Add values measured elsewhere (an evaluation's metrics) to the trace in memory."""
@@ -357,6 +395,8 @@ class Monitor:
             )
 
     def _detach(self) -> None:
+        if self._audit is not None:
+            self._audit.stop()
         self._pull.detach()
         for player in self._players:
             player.detach()

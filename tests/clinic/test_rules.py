@@ -154,9 +154,15 @@ def test_too_short_says_nothing(rule, trace):
     assert RULES[rule](trace) is None
 
 
+AUDITED = {  # judged from the wiring audit's facts: tables of their own in test_wiring_rules.py
+    "batch_norm_leak", "data_range_mismatch", "gradient_leak", "no_gradient_to_generator",
+    "precision_underflow", "swapped_labels",
+}  # fmt: skip
+
+
 def test_the_tables_cover_every_rule():
     for table in (SICK, WELL, SHORT):
-        assert {case[0] for case in table} == set(RULES)
+        assert {case[0] for case in table} | AUDITED == set(RULES)
 
 
 STATISTICS = {

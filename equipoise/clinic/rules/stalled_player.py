@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from equipoise.clinic.windows import FEWEST
+from equipoise.clinic.wiring import at, audited, wrong
 from equipoise.record import Evidence, Finding, Series, Trace
 
 DEAD_RATE = 1e-12  # below it an update changes no float32 weight of ordinary size
@@ -20,10 +21,34 @@ def stalled_player(trace: Trace) -> Finding | None:
     because it is dead in the last reading alone. Before `adversarial_start` a still discriminator
     is normal.
     """
+    found = _audited(trace)
+    if found is not None:
+        return found
     for player in _players(trace):
         finding = _never_steps(trace, player) or _moves_nothing(trace, player)
         if finding is not None:
             return finding
+    return None
+
+
+AUDITED = {
+    "never_stepped": "gradients come, and its optimizer never steps: call its step()",
+    "dead_rate": "its learning rate is 0{at}: look at the optimizer's lr and the schedule",
+    "frozen": "none of its parameters asks for a gradient{at}: call requires_grad_(True)",
+    "erased": "its gradient is zeroed between backward and step{at}: move zero_grad() before the"
+    " backward pass",
+    "no_gradient": "its step finds no gradient{at}: call backward() on its loss before",
+    "unmoved": "its updates change no weight{at}: look at the learning rate and what is clipped",
+}
+
+
+def _audited(trace: Trace) -> Finding | None:
+    """What the wiring audit saw standing still."""
+    for told in audited(trace, "stuck"):
+        words = AUDITED.get(told.get("check", ""))
+        if words is not None:
+            summary = f"The {told['player']} does not learn: {words.format(at=at(told['where']))}."
+            return wrong(trace, "stalled_player", summary, "stuck", 1.0, "0 players")
     return None
 
 

@@ -14,6 +14,7 @@ from probe_scenes import Slope, images, numbers, points, scene
 from torch import nn
 
 from equipoise.monitor.probes import PROBES, Network, Probe, Prober, Scene, staged
+from equipoise.monitor.pull import Pull
 
 
 def probe(name, cost, needs=(), act=lambda scene: {}):
@@ -169,6 +170,22 @@ def test_it_is_put_back_after_an_error_too():
         break_off()
     assert all(part.training for part in module.modules())
     assert module.calls == 0
+
+
+def test_hooks_of_the_monitor_are_off_and_the_users_are_not():
+    what = points()
+    generator = what.generators["generator"].module
+    read, called = [], []
+    pull = Pull([generator], lambda *reading: read.append(reading), lambda work: work())
+    pull.wanted = True
+    generator.register_forward_hook(lambda *_: called.append(1))
+    PROBES["noise"].measure(what)
+    assert read == []
+    assert called == [1, 1, 1, 1]
+    generator(what.latents).sum().backward()
+    assert [name for name, _ in read] == ["pull/norm", "pull/alignment"], "and on again"
+    pull.detach()
+    assert len(generator._forward_hooks) == 1
 
 
 def test_mode_is_set_without_the_modules_own_method():

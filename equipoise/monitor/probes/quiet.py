@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from equipoise.monitor.readings import flat_logits
 
 MOST_HELD_OUT = 64
+WATCHERS = "equipoise.monitor"
 SEED = 0  # probes draw the same numbers each time: they differ by the weights alone
 
 
@@ -44,7 +45,7 @@ def held_out_logits(discriminator: nn.Module, held_out: Tensor) -> Tensor:
 def restored(modules: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
     """Gradients on, autocast off, compiled code eager, random numbers from a fixed seed.
 
-    On the way out every part has the attributes that it had: its mode, plain tensors (bitwise),
+    The monitor's own forward hooks are off inside: they read the loop's passes, not a probe's. On the way out every part has the attributes that it had: its mode, plain tensors (bitwise),
     lists and dicts with the members that they held; torch's, Python's and numpy's random states are
     what they were. Parameters and buffers are no concern of this: a `Stage` lends its own.
     """
@@ -53,6 +54,8 @@ def restored(modules: Iterable[nn.Module], device: torch.device) -> Iterator[Non
     kind = device.type if devices else "cuda"  # with no devices the kind is not used
     python, arrays = random.getstate(), np.random.get_state()
     try:
+        for part, *_ in kept:
+            _mute(part)
         with (
             torch.random.fork_rng(devices=devices, device_type=kind),
             torch.inference_mode(False),
@@ -84,6 +87,13 @@ def _eager() -> Any:
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and its import is slow
         return contextlib.nullcontext()
     return torch.compiler.set_stance("force_eager")
+
+
+def _mute(part: nn.Module) -> None:
+    for hooks in (part._forward_hooks, part._forward_pre_hooks):
+        for key, hook in list(hooks.items()):
+            if str(getattr(hook, "__module__", "")).startswith(WATCHERS):
+                del hooks[key]
 
 
 _Kept = tuple[nn.Module, dict[str, Any], list[tuple[Any, Any]], list[tuple[Tensor, int, Tensor]]]

@@ -45,9 +45,10 @@ def held_out_logits(discriminator: nn.Module, held_out: Tensor) -> Tensor:
 def restored(modules: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
     """Gradients on, autocast off, compiled code eager, random numbers from a fixed seed.
 
-    The monitor's own forward hooks are off inside: they read the loop's passes, not a probe's. On the way out every part has the attributes that it had: its mode, plain tensors (bitwise),
-    lists and dicts with the members that they held; torch's, Python's and numpy's random states are
-    what they were. Parameters and buffers are no concern of this: a `Stage` lends its own.
+    The monitor's own forward hooks are off inside: they read the loop's passes, not a probe's. On
+    the way out every part has the attributes that it had: its mode, plain tensors (bitwise), lists
+    and dicts with the members that they held; torch's, Python's and numpy's random states are what
+    they were. Parameters and buffers are no concern of this: a `Stage` lends its own.
     """
     kept = [_kept(part) for module in modules for part in module.modules()]
     devices = [device] if device.type != "cpu" else []

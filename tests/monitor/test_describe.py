@@ -10,8 +10,18 @@ from torch.nn.utils import parametrizations, spectral_norm
 
 from equipoise.errors import DataError
 from equipoise.game import ConditionalBatchNorm, Noise
+from equipoise.monitor import Monitor
 from equipoise.monitor.anatomy import spectrally_normalized
 from equipoise.monitor.describe import describe
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same first weights in every test."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        yield
+
 
 TANH, SIGMOID = (-1.0, 1.0), (0.0, 1.0)
 
@@ -378,6 +388,24 @@ def test_nothing_is_touched():
     assert (heard, d[0].seen, batch.grad) == ([], 0, None)
     assert torch.equal(torch.get_rng_state(), rng)
     assert torch.equal(batch, kept)
+
+
+def test_a_watched_network_is_described_unheard():
+    """An attached monitor neither hears the passes nor changes the facts."""
+    g, d = generator(nn.Tanh()), discriminator()
+    expected = describe(g, d, reals())
+    optimizers = [torch.optim.Adam(m.parameters(), 1e-3) for m in (g, d)]
+    with Monitor(g, d, *optimizers) as monitor:
+        assert describe(g, d, reals()) == expected
+        assert dict(monitor.trace().signals) == {}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.nn.utils.spectral_norm.*:FutureWarning")
+def test_weights_computed_in_a_hook_before_the_layer_are_still_computed():
+    held = nn.Sequential(nn.Flatten(), spectral_norm(nn.Linear(64, 1)))
+    facts = describe(generator(nn.Tanh()), held, reals())
+    assert facts["generator/reached"] == 1
+    assert spectrally_normalized(held)
 
 
 def test_the_same_networks_give_the_same_facts():

@@ -140,9 +140,14 @@ def _optimizer_facts(
 
 @contextlib.contextmanager
 def _private_randomness(samples: Tensor, modules: Iterable[nn.Module]) -> Iterator[None]:
-    places = [samples.device, *(p.device for m in modules for p in m.parameters())]
-    devices = sorted({place for place in places if place.type == "cuda"}, key=str)
-    with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad():
+    places = {samples.device, *(p.device for m in modules for p in m.parameters())}
+    kinds = {kind: [p for p in places if p.type == kind] for kind in ("cuda", "mps")}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=kinds["cuda"]))
+        if kinds["mps"]:
+            stack.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
         yield
 
 

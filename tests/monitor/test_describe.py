@@ -14,15 +14,6 @@ from equipoise.monitor import Monitor
 from equipoise.monitor.anatomy import spectrally_normalized
 from equipoise.monitor.describe import describe
 
-
-@pytest.fixture(autouse=True)
-def seeded():
-    """The same first weights in every test."""
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        yield
-
-
 TANH, SIGMOID = (-1.0, 1.0), (0.0, 1.0)
 
 

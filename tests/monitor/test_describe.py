@@ -335,6 +335,20 @@ def test_no_batch_is_refused_with_the_way_out(batch):
         describe(None, None, batch)
 
 
+@pytest.mark.parametrize("form", [list, lambda ds: dict(zip("ab", ds, strict=True))])
+def test_several_discriminators_are_one_with_several_outputs(form):
+    pair = [discriminator(), discriminator(nn.Sigmoid())]
+    facts = describe(generator(nn.Tanh()), form(pair), reals())
+    assert facts["discriminator/outputs"] == 2
+    assert facts["discriminator/parameters"] == 2 * sum(p.numel() for p in pair[0].parameters())
+    assert facts["generator/reached"] == 1
+
+
+def test_an_unknown_objective_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'hinge'"):
+        describe(None, None, reals(), objective="hinges")
+
+
 def test_facts_are_json():
     facts = describe(generator(nn.Tanh()), discriminator(), (reals(), torch.arange(8) % 3))
     assert json.loads(json.dumps(facts, allow_nan=False)).keys() == facts.keys()

@@ -19,7 +19,8 @@ MAX_POOLING = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 POOLING = (*MAX_POOLING, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 PARAMETRIZATIONS = "parametrizations"
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+BEFORE = "_forward_pre_hooks"
+HOOKS = (BEFORE, "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,16 @@ def twin(module: nn.Module) -> nn.Module:
     made = copy.deepcopy(module, shared)
     for part in made.modules():
         for kind in HOOKS:
-            if kind != "_forward_pre_hooks":
-                getattr(part, kind).clear()
+            hooks = getattr(part, kind)
+            kept = {k: h for k, h in hooks.items() if kind == BEFORE and not _ours(h)}
+            hooks.clear()
+            hooks.update(kept)
     return made
+
+
+def _ours(hook: Any) -> bool:
+    """Whether a hook is a monitor's."""
+    return str(getattr(hook, "__module__", "")).startswith("equipoise.monitor")
 
 
 @contextlib.contextmanager

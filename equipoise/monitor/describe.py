@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equipoise.errors import unknown
+from equipoise.game import OBJECTIVES
 from equipoise.monitor.anatomy import (
     TRANSPOSED,
     WEIGHTED,
@@ -26,7 +28,7 @@ from equipoise.monitor.anatomy import (
     structure,
     twin,
 )
-from equipoise.monitor.arguments import bare_module
+from equipoise.monitor.arguments import Modules, bare_module
 from equipoise.monitor.batches import batch_facts, class_facts, data_facts, parted
 from equipoise.monitor.reach import deaf_layers, gradient_reach, label_matters, nudged, varies
 from equipoise.monitor.ways import (
@@ -46,8 +48,8 @@ AT_BOUND = 1e-3  # distance from a bound, of the distance of both, that counts a
 
 
 def describe(
-    generator: nn.Module | None,
-    discriminator: nn.Module | None,
+    generator: Modules,
+    discriminator: Modules,
     batch: Any,
     *,
     z: Tensor | None = None,
@@ -67,17 +69,21 @@ def describe(
     has them, {} for none. `batch_size`: of training, where `batch` is smaller. `data`, `data_size`:
     all reals, and how many there are.
 
+    Several discriminators, a list or a mapping, are described as one with several outputs.
+
     Raises:
         DataError: no batch of samples.
-        ValueError: a player that is no module.
+        ValueError: a player that is no module; an unknown objective.
     """
+    if objective is not None and objective not in OBJECTIVES:
+        raise ValueError(unknown("objective", objective, OBJECTIVES))
     samples, known = parted(batch)
     labels = known if labels is None else labels
     facts = batch_facts(samples) | data_facts(samples if data is None else data, data_size)
     facts |= {} if labels is None else class_facts(labels)
     facts |= _told(objective, penalties, batch_size, z)
     players = {"generator": generator, "discriminator": discriminator}
-    bare = {name: bare_module(m, name) for name, m in players.items() if m is not None}
+    bare = {name: _one(m, name) for name, m in players.items() if m is not None}
     for name, module in bare.items():
         facts |= {f"{name}/{k}": v for k, v in _counted(module).items()}
     if "discriminator" in bare and penalties is not None:
@@ -92,6 +98,25 @@ def describe(
     with _private_randomness(samples, bare.values()):
         facts |= _played(bare, samples, labels, z)
     return facts
+
+
+class _Several(nn.Module):
+    """Modules called with the same inputs, side by side."""
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Any) -> list[Any]:
+        return [part(x) for part in self.parts]
+
+
+def _one(player: Any, name: str) -> nn.Module:
+    """The player's module; several are taken side by side."""
+    parts = list(player.values()) if isinstance(player, Mapping) else player
+    if isinstance(parts, (list, tuple)):
+        return _Several([bare_module(part, name) for part in parts])
+    return bare_module(parts, name)
 
 
 def _told(
@@ -140,9 +165,14 @@ def _optimizer_facts(
 
 @contextlib.contextmanager
 def _private_randomness(samples: Tensor, modules: Iterable[nn.Module]) -> Iterator[None]:
-    places = [samples.device, *(p.device for m in modules for p in m.parameters())]
-    devices = sorted({place for place in places if place.type == "cuda"}, key=str)
-    with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad():
+    places = {samples.device, *(p.device for m in modules for p in m.parameters())}
+    kinds = {kind: [p for p in places if p.type == kind] for kind in ("cuda", "mps")}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=kinds["cuda"]))
+        if kinds["mps"]:
+            stack.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
         yield
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.monitor.anatomy import listening
-from equipoise.monitor.ways import SEED, Way, first_tensor, like, tensors
+from equipoise.monitor.ways import Way, first_tensor, like, start_over, tensors
 
 NUDGE = 0.1  # standard deviation of what is added to weights
 SAME = 1e-6  # difference, of the largest value, up to which outputs are the same (rounding)
@@ -17,8 +17,8 @@ SAME = 1e-6  # difference, of the largest value, up to which outputs are the sam
 @torch.no_grad()
 def nudged(module: nn.Module) -> None:
     """Move every weight by N(0, `NUDGE`^2), so that no zero at the start hides what lies behind."""
-    torch.manual_seed(SEED)
     for parameter in module.parameters():
+        start_over(parameter.device)
         if parameter.dtype.is_floating_point:
             parameter.add_(torch.randn_like(parameter), alpha=NUDGE)
 

@@ -34,7 +34,7 @@ class Way:
     guessed: bool = False
 
     def __call__(self) -> Any:
-        torch.manual_seed(SEED)
+        start_over(self.inputs[0].device)
         return self.module(*self.inputs)
 
     def on(self, first: Tensor) -> Way:
@@ -44,6 +44,16 @@ class Way:
     def labelled_as(self, labels: Tensor) -> Way:
         """The same with other labels."""
         return replace(self, inputs=(*self.inputs[:-1], labels))
+
+
+def start_over(device: torch.device) -> None:
+    """Seed what draws on the CPU and on `device`, and no other device (as torch's own would)."""
+    torch.default_generator.manual_seed(SEED)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(SEED)
+    elif device.type == "mps":
+        torch.mps.manual_seed(SEED)
 
 
 def ways_to_generate(

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations, spectral_norm
 
 from equipoise.errors import DataError
 from equipoise.game import ConditionalBatchNorm, Noise
+from equipoise.monitor import Monitor
 from equipoise.monitor.anatomy import spectrally_normalized
 from equipoise.monitor.describe import describe
 
@@ -334,6 +335,20 @@ def test_no_batch_is_refused_with_the_way_out(batch):
         describe(None, None, batch)
 
 
+@pytest.mark.parametrize("form", [list, lambda ds: dict(zip("ab", ds, strict=True))])
+def test_several_discriminators_are_one_with_several_outputs(form):
+    pair = [discriminator(), discriminator(nn.Sigmoid())]
+    facts = describe(generator(nn.Tanh()), form(pair), reals())
+    assert facts["discriminator/outputs"] == 2
+    assert facts["discriminator/parameters"] == 2 * sum(p.numel() for p in pair[0].parameters())
+    assert facts["generator/reached"] == 1
+
+
+def test_an_unknown_objective_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'hinge'"):
+        describe(None, None, reals(), objective="hinges")
+
+
 def test_facts_are_json():
     facts = describe(generator(nn.Tanh()), discriminator(), (reals(), torch.arange(8) % 3))
     assert json.loads(json.dumps(facts, allow_nan=False)).keys() == facts.keys()
@@ -378,6 +393,24 @@ def test_nothing_is_touched():
     assert (heard, d[0].seen, batch.grad) == ([], 0, None)
     assert torch.equal(torch.get_rng_state(), rng)
     assert torch.equal(batch, kept)
+
+
+def test_a_watched_network_is_described_unheard():
+    """An attached monitor neither hears the passes nor changes the facts."""
+    g, d = generator(nn.Tanh()), discriminator()
+    expected = describe(g, d, reals())
+    optimizers = [torch.optim.Adam(m.parameters(), 1e-3) for m in (g, d)]
+    with Monitor(g, d, *optimizers) as monitor:
+        assert describe(g, d, reals()) == expected
+        assert dict(monitor.trace().signals) == {}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.nn.utils.spectral_norm.*:FutureWarning")
+def test_weights_computed_in_a_hook_before_the_layer_are_still_computed():
+    held = nn.Sequential(nn.Flatten(), spectral_norm(nn.Linear(64, 1)))
+    facts = describe(generator(nn.Tanh()), held, reals())
+    assert facts["generator/reached"] == 1
+    assert spectrally_normalized(held)
 
 
 def test_the_same_networks_give_the_same_facts():

@@ -226,7 +226,7 @@ CHECKS = (
     Check(
         "rare_classes",
         None,
-        ("classes/smallest", "classes/count", "classes/samples"),
+        ("classes/smallest", "classes/smallest_label", "classes/count", "classes/samples"),
         "near-empty classes",
         f"under {RARE:.0%} of the mean class, of {PER_CLASS} or more",
         "binomial chance below 1e-6",
@@ -237,7 +237,7 @@ CHECKS = (
     Check(
         "one_class",
         None,
-        ("classes/seen",),
+        ("classes/seen", "classes/count", "classes/samples"),
         "whether labels differ",
         f"one label in {PER_CLASS} or more",
         "cases/: a 'collapse' that was one label for every image",

@@ -23,8 +23,8 @@ def preflight(facts: Facts, recipe: Mapping[str, Any] | None = None) -> Diagnosi
     """Judge two networks and their data before the first step; `recipe` fills in remedies' edits.
 
     Findings name failures that are already there (what is not finite vetoes all others); notes are
-    advice. Healthy needs both networks to
-    have answered a call and finite reals to have been seen; without it the verdict is inconclusive.
+    advice. Healthy needs both networks to have answered a call and finite reals to have been seen;
+    without it the verdict is inconclusive.
     """
     findings: list[Finding] = []
     notes: list[Note] = []

@@ -58,7 +58,12 @@ CHECKS = (
     Check(
         "labels_judged",
         "condition_ignored",
-        ("generator/labels", "discriminator/labels"),
+        (
+            "generator/labels",
+            "discriminator/labels",
+            "discriminator/outputs",
+            "discriminator/logits_per_sample",
+        ),
         "whether the discriminator is given the labels",
         "generator conditional, discriminator not",
         "Mirza and Osindero 2014, equation 2; claim 67",

@@ -429,7 +429,7 @@ CHECKS = (
         ("generator/parameters", "discriminator/parameters"),
         "capacity of the players",
         f"ratio outside [{LEAST_RATIO:g}, {LARGEST_RATIO:g}]",
-        "pix2pix 0.05, StyleGAN2 1, HiFi-GAN 5 in use; claims 63, 65, 89 (conditional)",
+        "convention of this project; pix2pix has 0.05; claims 63, 65, 89 (conditional)",
         "Widen the smaller player, or narrow the larger.",
         capacity,
     ),

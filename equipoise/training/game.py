@@ -48,7 +48,7 @@ class Game:
     """The live objects of one run; `recipe` says what they are.
 
     Attributes:
-        source: where reals come from.
+        source: where reals come from; `held_out`: reals that are never trained on, or None.
         generator, average: the player that samples, and its moving average.
         network: the discriminator as its family builds it, without what stands before it.
         discriminator: what both players' losses see: `network` behind augmentation, noise, packing.
@@ -79,6 +79,7 @@ class Game:
     weights: dict[str, list[nn.Parameter]]
     follow: Callable[[float], None]
     scalers: dict[str, torch.amp.GradScaler]
+    held_out: Tensor | None = None
     latent_noise: float = 0.0
     dials: tuple[Dial, ...] = ()
     controls: dict[str, Control] = field(default_factory=dict)

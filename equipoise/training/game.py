@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,19 @@ class Control(Protocol):
 
     def said(self) -> Mapping[str, float]:
         """What the trace is told."""
+
+
+class Layered(Protocol):
+    """What every family of discriminators is."""
+
+    hidden: list[nn.Module]
+
+
+class Growing(Protocol):
+    """What a network of a growing family is: `stage` of `stages` doublings are played."""
+
+    stage: float
+    stages: int
 
 
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -101,12 +114,12 @@ class Game:
     @property
     def hidden(self) -> list[nn.Module]:
         """The discriminator's layers whose outputs are its features."""
-        return self.network.hidden  # type: ignore[return-value]  # every family has them
+        return cast(Layered, self.network).hidden
 
     @property
     def stages(self) -> int:
         """How often a growing game doubles its size."""
-        return int(self.network.stages)  # type: ignore[arg-type]  # a growing family has them
+        return cast(Growing, self.network).stages
 
     def z(self, purpose: str, position: int, n: int) -> Tensor:
         """n latent vectors ~ N(0, I), a function of (seed, purpose, position)."""
@@ -142,7 +155,7 @@ class Game:
 
     def faded(self, real: Tensor) -> Tensor:
         """Reals as they look at the size that a growing game plays at."""
-        return faded(real, self.network.stage, self.stages)  # type: ignore[arg-type]  # it grows
+        return faded(real, cast(Growing, self.network).stage, self.stages)
 
     def said(self) -> dict[str, float]:
         """What controls and dials would have known, for the trace."""
@@ -152,7 +165,7 @@ class Game:
             for what, value in control.said().items()
         }
         if self.recipe.growth is not None:
-            found["control/growth/stage"] = float(self.network.stage)  # type: ignore[arg-type]  # it grows
+            found["control/growth/stage"] = float(cast(Growing, self.network).stage)
         if self.recipe.data.curriculum is not None:
             found["control/curriculum/share"] = self.source.share
         return found

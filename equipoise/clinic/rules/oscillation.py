@@ -45,7 +45,7 @@ def oscillation(trace: Trace) -> Finding | None:
     (divergence), with what the loop itself repeats (cyclic learning rates, data in a fixed order:
     the reals' own statistics swing along) and with small waves around a good game: amplitude
     decides, and a quality that improves. Limits: a cycle of less than 4 readings or of more than a
-    sixth of the run is not seen.
+    eighth of the run is not seen.
     """
     if improving(trace) is not None:
         return None

@@ -23,7 +23,7 @@ def diagnose(trace: Trace) -> Diagnosis:
     """Judge a trace: exact rules first, which veto the others; then notes and what is missing."""
     with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge to any size
         findings = _findings(trace)
-        notes = tuple(note for judge in NOTES if (note := judge(trace)) is not None)
+        notes = tuple(note for judge in NOTES.values() if (note := judge(trace)) is not None)
     return Diagnosis(
         verdict=_verdict(trace, findings),
         findings=findings,

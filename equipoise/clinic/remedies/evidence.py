@@ -67,8 +67,8 @@ EVIDENCE = (
         "Add images, and look whether those that are there repeat",
         {"memorization": 1, "discriminator_overfitting": 5},
         "deduplicate; add sources; mirror only if mirrored images are as likely as the others",
-        "What is known by heart is what there is too little of: the fewer the images, the earlier the"
-        " discriminator's training and held-out logits part.",
+        "What is known by heart is what there is too little of: the fewer the images, the earlier"
+        " the discriminator's training and held-out logits part.",
         watch="memorization/ratio",
         sources=("arXiv 2006.06676, figure 1",),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,19 @@ app = typer.Typer(
 HEALTHY, SICK, INCONCLUSIVE = 0, 1, 3
 VERDICT_CODES = {"healthy": HEALTHY, "sick": SICK, "inconclusive": INCONCLUSIVE}
 
+
+class Guard(enum.Enum):
+    """What a run does about a finding."""
+
+    WARN = "warn"
+    STOP = "stop"
+    ROLLBACK = "rollback"
+
+
+OnFinding = Annotated[
+    Guard | None,
+    typer.Option("--guard", help="On a finding: print it, stop, or go back and treat it."),
+]
 RunDir = Annotated[Path | None, typer.Option("--run-dir", help="New directory for the run.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="PATH=VALUE, a change of the recipe; repeatable.")
@@ -78,6 +92,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe, stop.")
     ] = False,
+    guard: OnFinding = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Train a recipe, watched; judge it at the end."""
@@ -87,18 +102,19 @@ def train(
     changes |= {"seed": seed} if seed is not None else {}
     changes |= {"kimg": kimg} if kimg is not None else {}
     chosen = resolved(recipe, changes, settings or [], data)
-    train_recipe(chosen, run_dir, dry_run, live=not no_progress)
+    train_recipe(chosen, run_dir, dry_run, not no_progress, guard.value if guard else None)
 
 
 @app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    guard: OnFinding = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Go on with an interrupted or killed run, to bitwise the same end."""
     from equipoise.cli.play import resume_run
 
-    resume_run(run_dir, live=not no_progress)
+    resume_run(run_dir, not no_progress, guard.value if guard else None)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from rich.console import Console
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from equipoise.trial import Run
 
 INTERRUPTED = 130
+Guard = Literal["warn", "stop", "rollback"] | None
 
 
 def resolved(
@@ -70,7 +71,13 @@ def refuse_absent_images(recipe: Recipe) -> None:
         )
 
 
-def train_recipe(recipe: Recipe, run_dir: Path | None, dry_run: bool, live: bool) -> None:
+def train_recipe(
+    recipe: Recipe,
+    run_dir: Path | None,
+    dry_run: bool,
+    live: bool,
+    guard: Guard = None,
+) -> None:
     """Play a recipe in a new directory and say how it went; a dry run prints it and stops."""
     from equipoise.training import check_names
 
@@ -86,16 +93,16 @@ def train_recipe(recipe: Recipe, run_dir: Path | None, dry_run: bool, live: bool
     out = console()
     folder = run_dir or Path("runs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
     progress = LiveProgress(out, live, folder)
-    conclude(out, train(recipe, folder, (progress,), on_tick=progress.judge))
+    conclude(out, train(recipe, folder, (progress,), guard, progress.judge))
 
 
-def resume_run(run_dir: Path, live: bool) -> None:
+def resume_run(run_dir: Path, live: bool, guard: Guard = None) -> None:
     """Go on with a run and say how it went."""
     from equipoise.trial import carry_on
 
     out = console()
     progress = LiveProgress(out, live)
-    conclude(out, carry_on(run_dir, (progress,), on_tick=progress.judge))
+    conclude(out, carry_on(run_dir, (progress,), guard, progress.judge))
 
 
 def conclude(out: Console, run: Run) -> None:

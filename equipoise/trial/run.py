@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from equipoise.clinic import diagnose
 from equipoise.errors import RecordError, StopTraining
@@ -24,8 +25,10 @@ from equipoise.training import (
     resume,
     start,
 )
+from equipoise.trial.guard import Rollbacks
 
 DIAGNOSIS = "diagnosis.json"
+RunGuard = OnFinding | Literal["rollback"]
 ROWS = 60  # readings that a short run should leave
 FEWEST, MOST = 8, 100  # iterations between readings
 PROBED, COMPARED = 64, 1024  # samples that probes look at, and reals they are compared with
@@ -61,13 +64,15 @@ class Watcher:
     def __init__(
         self,
         run_dir: Path,
-        on_finding: OnFinding = None,
+        on_finding: RunGuard = None,
         on_tick: Callable[[Trace], None] | None = None,
     ) -> None:
+        """`on_finding`: as the monitor's, or "rollback": see `equipoise.trial.guard.Rollbacks`."""
         self.run_dir = run_dir
         self.monitor: Monitor | None = None
         self.interval = MOST
-        self._on_finding = on_finding
+        self._rollbacks = Rollbacks() if on_finding == "rollback" else None
+        self._on_finding = self._rollbacks if on_finding == "rollback" else on_finding
         self._on_tick = on_tick
 
     def begin(self, game: Game, step: int) -> None:
@@ -112,7 +117,7 @@ class Watcher:
             return Stop(str(wish))
         if self._on_tick is not None and closes:
             self._on_tick(self.monitor.trace())
-        return CONTINUE
+        return CONTINUE if self._rollbacks is None else self._rollbacks.answer()
 
     def measured(self, step: int, metrics: Mapping[str, float]) -> None:
         """Let rules see the evaluation."""
@@ -148,10 +153,13 @@ def train(
     recipe: Recipe,
     run_dir: str | Path,
     observers: Sequence[Observer] = (),
-    on_finding: OnFinding = None,
+    on_finding: RunGuard = None,
     on_tick: Callable[[Trace], None] | None = None,
 ) -> Run:
     """Play `recipe` in the new directory `run_dir`, watched, and judge it.
+
+    `on_finding`: "warn" prints, "stop" ends the run, "rollback" goes back to before the onset and
+    on under the finding's first remedy that a run under way can take, a callable is called.
 
     Raises:
         RecipeError, DataError, RecordError: before anything is left behind.
@@ -164,7 +172,7 @@ def train(
 def carry_on(
     run_dir: str | Path,
     observers: Sequence[Observer] = (),
-    on_finding: OnFinding = None,
+    on_finding: RunGuard = None,
     on_tick: Callable[[Trace], None] | None = None,
 ) -> Run:
     """Go on with the run in `run_dir` from its newest checkpoint, watched, and judge it."""

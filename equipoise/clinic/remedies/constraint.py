@@ -74,6 +74,7 @@ CONSTRAINT = (
         "A zero-centred penalty is what makes the game converge where it orbits without (Dirac-GAN:"
         " eigenvalues leave the imaginary axis), and it keeps the discriminator's slope usable.",
         _gradient_penalty,
+        takes_effect="live",
         watch="auc/discriminator",
         caution="Not with batch normalization in the discriminator: the penalty vanishes there.",
         sources=("arXiv 1801.04406", "arXiv 2501.05441"),

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +26,7 @@ from equipoise.monitor.player import Player
 from equipoise.monitor.probes import held_out_logits
 from equipoise.monitor.pull import Pull
 from equipoise.monitor.readings import whole_logits
+from equipoise.monitor.sinks import Sink, Sinks, Tap
 from equipoise.monitor.tick import Tick
 from equipoise.record import Diagnosis, Finding, Trace
 
@@ -64,6 +65,7 @@ class Monitor:
         stride: int = 10,
         adversarial_start: int = 0,
         header: Mapping[str, Any] | None = None,
+        sinks: Sequence[Sink | Tap] = (),
     ) -> None:
         """Attach to the players.
 
@@ -81,6 +83,8 @@ class Monitor:
             schedule: "adaptive" holds `overhead`; "fixed" reads every `stride` observes.
             adversarial_start: step before which a still discriminator is normal.
             header: further entries for the trace's header.
+            sinks: where each tick's values and each finding go as well, see
+                `equipoise.monitor.sinks`, or functions f(step, values). One that raises is off.
 
         Raises:
             ValueError: an argument out of its range.
@@ -88,6 +92,7 @@ class Monitor:
         """
         check(objective, overhead, on_finding, tick, schedule, stride, adversarial_start)
         taken = seats(generator, discriminator, generator_optimizer, discriminator_optimizer)
+        self._sinks = Sinks(sinks)
         self._tick_length = tick
         self._governor = Governor(overhead, schedule, stride)
         self._tick = Tick()
@@ -221,7 +226,10 @@ class Monitor:
         if not self._history.closed:
             if self._observed % self._tick_length and not self._tick.empty:
                 self._safely(self._close_tick)
+            if self._sinks:  # which hear of what was found last
+                self._safely(self._new_findings)
             self._history.close()
+        self._sinks.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Counters for resuming; the readings themselves are in the trace."""
@@ -330,6 +338,9 @@ class Monitor:
         self._governor.charge(time.perf_counter() - began, reading=False)
         values["cost/monitor"] = self._governor.share
         self._history.add(self._step, self._images / 1000, self._governor.elapsed, values)
+        began = time.perf_counter()
+        self._sinks.write(self._step, values)
+        self._governor.charge(time.perf_counter() - began, reading=False)
 
     def _probe(self) -> None:
         if self._held_out is None or self._critic is None:
@@ -342,7 +353,7 @@ class Monitor:
 
     def _announce(self) -> None:
         ticks = self._observed // self._tick_length
-        if self._on_finding is None or ticks < self._judge_at:
+        if (self._on_finding is None and not self._sinks) or ticks < self._judge_at:
             return
         if not self._governor.affords(self._cost["judge"]):
             return
@@ -361,6 +372,7 @@ class Monitor:
         for finding in new:
             self._announced.add(finding.failure)
             self._history.event(self._step, "finding", finding)
+            self._sinks.finding(self._step, finding)
         return new
 
     def _act(self, finding: Finding) -> None:
@@ -378,7 +390,7 @@ class Monitor:
             self._safely(work)
         self._governor.charge(time.perf_counter() - began, reading=True)
 
-    def _safely(self, work: Callable[[], None]) -> None:
+    def _safely(self, work: Callable[[], object]) -> None:
         if self._failed:
             return
         try:

@@ -39,7 +39,7 @@ def train(steps, bug):
         *players, *optimizers, loader
     )
     watched = generator, discriminator, optimizer_g, optimizer_d  # equipoise
-    monitor = equipoise.Monitor(*watched, overhead=0.1, tick=10)  # equipoise
+    monitor = equipoise.Monitor(*watched, schedule="fixed", tick=10)  # equipoise
     monitor.audit()  # equipoise
 
     for real in loader:

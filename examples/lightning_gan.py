@@ -79,7 +79,7 @@ def main():
     loader = DataLoader(TensorDataset(ring(BATCH * arguments.steps)), BATCH, shuffle=True)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(accelerator="cpu", max_epochs=1, enable_model_summary=False, **quiet)
-    watch = EquipoiseCallback(audit=2, overhead=0.1, tick=10)  # equipoise
+    watch = EquipoiseCallback(audit=2, schedule="fixed", tick=10)  # equipoise
     trainer.callbacks.append(watch)  # equipoise
     trainer.fit(GAN(arguments.bug), loader)
     diagnosis = watch.diagnose()  # equipoise

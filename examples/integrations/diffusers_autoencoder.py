@@ -20,14 +20,19 @@ BATCH = 16
 def train(steps, bug, disc_start=40):
     accelerator = Accelerator(cpu=True)
     model, discriminator = Autoencoder(), patch_discriminator()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     disc_optimizer = torch.optim.AdamW(discriminator.parameters(), lr=1e-3)
     loader = torch.utils.data.DataLoader(pictures(BATCH * steps), BATCH)
     model, discriminator, optimizer, disc_optimizer, loader = accelerator.prepare(
         model, discriminator, optimizer, disc_optimizer, loader
     )
     watched = model, discriminator, optimizer, disc_optimizer  # equipoise
-    options = {"adversarial_start": disc_start, "overhead": 0.1, "tick": 10}  # equipoise
+    options = {
+        "adversarial_start": disc_start,
+        "schedule": "fixed",
+        "stride": 5,
+        "tick": 10,
+    }  # equipoise
     monitor = equipoise.Monitor(*watched, **options)  # equipoise
 
     for step, real in enumerate(loader):
@@ -37,15 +42,15 @@ def train(steps, bug, disc_start=40):
             logits = discriminator(fake)
             reconstruction = (real - fake).abs().mean()
             loss = reconstruction + 0.05 * started * -logits.mean()
-            seen = {"generator_logits": logits, "losses": {"reconstruction": reconstruction}}
+            seen = {"generator_logits": logits, "losses": {"l1": reconstruction}}  # equipoise
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
         else:
             real_logits, fake_logits = discriminator(real), discriminator(fake.detach())
             loss = relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
-            seen = {"real_logits": real_logits, "fake_logits": fake_logits}
-            seen["losses"] = {"discriminator": loss}
+            seen = {"real_logits": real_logits, "fake_logits": fake_logits}  # equipoise
+            seen["losses"] = {"discriminator": loss}  # equipoise
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(discriminator.parameters(), 1.0)
             if not bug:

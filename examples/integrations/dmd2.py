@@ -77,13 +77,12 @@ def train(steps, bug):
     optimizer_g = torch.optim.AdamW(generator.parameters(), lr=1e-3, betas=(0.9, 0.999))
     optimizer_s = torch.optim.AdamW(score.parameters(), lr=1e-3, betas=(0.9, 0.999))
     watched = generator, score, optimizer_g, optimizer_s  # equipoise
-    monitor = equipoise.Monitor(*watched, overhead=0.1, tick=10)  # equipoise
+    monitor = equipoise.Monitor(*watched, schedule="fixed", stride=3, tick=12)  # equipoise
     monitor.audit()  # equipoise
 
     for step in range(steps):
         losses = {}
         if step % RATIO == 0:
-            score.requires_grad_(False)
             x = generator(torch.randn(BATCH, Z))
             judged = score(*noised(x, bug), classify=True)
             losses["matching"] = matching_loss(x, score)
@@ -91,7 +90,6 @@ def train(steps, bug):
             optimizer_g.zero_grad()
             (losses["matching"] + CLS_WEIGHT * losses["generator"]).backward()
             optimizer_g.step()
-            score.requires_grad_(True)
 
         real = ring(BATCH)
         with torch.no_grad():
@@ -112,5 +110,5 @@ def train(steps, bug):
 
 
 if __name__ == "__main__":
-    chosen = options(__doc__, steps=1500)
+    chosen = options(__doc__, steps=600)
     train(chosen.steps, chosen.bug)

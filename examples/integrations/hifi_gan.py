@@ -16,7 +16,7 @@ from torch.nn.functional import leaky_relu
 
 import equipoise  # equipoise
 
-BATCH, EPOCH, HOP = 16, 100, 8
+BATCH, EPOCH, HOP = 8, 100, 8
 
 
 class ScaleDiscriminator(nn.Module):
@@ -71,10 +71,10 @@ def generator():
 
 
 def spectrum(y):
-    """Log magnitudes of non-overlapping frames of 2 HOP samples, without the mean: (N, HOP, T)."""
+    """Log magnitudes of frames of 2 HOP samples at every HOP: (N, HOP, T)."""
     frames = nn.functional.pad(y, (HOP // 2, HOP // 2)).unfold(-1, 2 * HOP, HOP).squeeze(1)
-    size = torch.fft.rfft(frames * torch.hann_window(2 * HOP)).abs()[..., 1:]
-    return torch.log(size.clamp_min(1e-3)).transpose(1, 2)
+    size = torch.fft.rfft(frames * torch.hann_window(2 * HOP)).abs()[..., :HOP]
+    return torch.log(size.clamp_min(0.05)).transpose(1, 2)
 
 
 def feature_loss(real, fake):
@@ -89,11 +89,11 @@ def train(steps, bug):
     mpd = Many(ScaleDiscriminator(period) for period in (2, 3))
     msd = Many([ScaleDiscriminator(), ScaleDiscriminator(pool=2)])
     both = itertools.chain(mpd.parameters(), msd.parameters())
-    optim_g = torch.optim.AdamW(net.parameters(), lr=1e-3, betas=(0.8, 0.99))
-    optim_d = torch.optim.AdamW(both, lr=5e-4, betas=(0.8, 0.99))
-    decays = [torch.optim.lr_scheduler.ExponentialLR(o, gamma=0.9) for o in (optim_g, optim_d)]
+    optim_g = torch.optim.AdamW(net.parameters(), lr=2e-3, betas=(0.8, 0.99))
+    optim_d = torch.optim.AdamW(both, lr=1e-4, betas=(0.8, 0.99))
+    decays = [torch.optim.lr_scheduler.ExponentialLR(o, gamma=0.8) for o in (optim_g, optim_d)]
     judges = {"mpd": mpd, "msd": msd}  # equipoise
-    options = {"overhead": 0.1, "tick": 10}  # equipoise
+    options = {"schedule": "fixed", "tick": 10}  # equipoise
     monitor = equipoise.Monitor(net, judges, optim_g, optim_d, **options)  # equipoise
     monitor.audit()  # equipoise
 
@@ -128,5 +128,5 @@ def train(steps, bug):
 
 
 if __name__ == "__main__":
-    chosen = options(__doc__, steps=300)
+    chosen = options(__doc__, steps=200)
     train(chosen.steps, chosen.bug)

@@ -44,17 +44,16 @@ class LossWithDiscriminator(nn.Module):
         return on * loss, {"real_logits": real_logits, "fake_logits": fake_logits}
 
 
-def train(steps, bug, disc_start=100):
+def train(steps, bug, disc_start=40):
     model, loss = Autoencoder(), LossWithDiscriminator(disc_start)
     opt_ae = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.5, 0.9))
     opt_disc = torch.optim.Adam(loss.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.9))
     watched = model, loss.discriminator, opt_ae, opt_disc  # equipoise
-    options = {"adversarial_start": disc_start, "overhead": 0.1, "tick": 10}  # equipoise
+    options = {"adversarial_start": disc_start, "schedule": "fixed", "tick": 10}  # equipoise
     monitor = equipoise.Monitor(*watched, **options)  # equipoise
+    monitor.audit(disc_start + 2)  # equipoise
 
     for step in range(steps):
-        if step == disc_start:  # the loop's first adversarial step
-            monitor.audit()  # equipoise
         inputs = pictures(BATCH)
         decoded = model(inputs)
         loss_ae, log = loss(inputs, decoded, 0, step, model.last.weight)

@@ -40,7 +40,7 @@ def train(steps, bug, disc_weight=0.02):
     optimizer_disc = torch.optim.AdamW(discriminator.parameters(), lr=2e-4, betas=(0.9, 0.95))
     scaler, scaler_disc = torch.amp.GradScaler("cpu"), torch.amp.GradScaler("cpu")
     watched = vq_model, discriminator, optimizer, optimizer_disc  # equipoise
-    monitor = equipoise.Monitor(*watched, overhead=0.1, tick=10)  # equipoise
+    monitor = equipoise.Monitor(*watched, schedule="fixed", tick=10)  # equipoise
     monitor.audit()  # equipoise
 
     for _ in range(steps):

@@ -27,13 +27,13 @@ def pictures(count, size=8):
     return 1.8 * disc * (0.3 + 0.7 * torch.rand(count, 3, 1, 1)) - 0.9
 
 
-def sounds(count, length=256):
-    """Tones with an overtone, of any pitch and phase, (count, 1, length) in [-1, 1]."""
+def sounds(count, length=128):
+    """Tones with an overtone, of any pitch and phase, around 0.3, (count, 1, length) in [-1, 1]."""
     time = torch.arange(length) / length
-    pitch = 4 + 12 * torch.rand(count, 1, 1)
+    pitch = 2 + 6 * torch.rand(count, 1, 1)
     phase = 2 * math.pi * torch.rand(count, 1, 1)
     tone = torch.sin(2 * math.pi * pitch * time + phase)
-    return 0.6 * tone + 0.3 * torch.sin(4 * math.pi * pitch * time + 2 * phase)
+    return 0.3 + 0.35 * tone + 0.15 * torch.sin(4 * math.pi * pitch * time + 2 * phase)
 
 
 def patch_discriminator(width=16):

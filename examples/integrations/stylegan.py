@@ -31,45 +31,49 @@ def network(inputs, outputs, width=64):
     return nn.Sequential(*hidden, nn.Linear(width, outputs))
 
 
-def accumulate(phase, G, D, real, z, gain, shown):
+def accumulate(phase, generator, discriminator, real, z, gain, report):
     """One round of one phase: its loss, and the backward pass."""
     if phase == "Gmain":
-        loss = softplus(D(real) - D(G(z))).mean()
-        shown["generator"] = loss.detach()
+        loss = softplus(discriminator(real) - discriminator(generator(z))).mean()
+        report["generator"] = loss.detach()
     elif phase == "Dmain":
         with torch.no_grad():
-            fake = G(z)
-        shown["real_logits"], shown["fake_logits"] = D(real), D(fake)
-        loss = softplus(shown["fake_logits"] - shown["real_logits"]).mean()
-        shown |= {"real": real, "fake": fake, "discriminator": loss.detach()}
+            fake = generator(z)
+        report["real_logits"], report["fake_logits"] = discriminator(real), discriminator(fake)
+        loss = softplus(report["fake_logits"] - report["real_logits"]).mean()
+        report |= {"real": real, "fake": fake, "discriminator": loss.detach()}
     else:
         with torch.no_grad():
-            fake = G(z)
+            fake = generator(z)
         loss = 0.0
         for x in (real, fake):  # R1, R2
             x = x.detach().requires_grad_(True)
-            slope = torch.autograd.grad(D(x).sum(), x, create_graph=True)[0]
+            slope = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)[0]
             loss = loss + GAMMA / 2 * slope.square().sum(1).mean() * LAZY
     (loss * gain).backward()
 
 
 def train(steps, bug):
-    G, D = network(Z, 2), network(2, 1)  # noqa: N806  # the original's names
-    G_ema = copy.deepcopy(G).eval().requires_grad_(False)  # noqa: N806  # the original's names
-    G_opt, D_opt = (  # noqa: N806  # the original's names
-        torch.optim.Adam(net.parameters(), lr=2e-3, betas=(0.0, 0.99)) for net in (G, D)
+    generator, discriminator = network(Z, 2), network(2, 1)
+    average = copy.deepcopy(generator).eval().requires_grad_(False)
+    opt_g, opt_d = (
+        torch.optim.Adam(net.parameters(), lr=2e-3, betas=(0.0, 0.99))
+        for net in (generator, discriminator)
     )
-    phases = [("Gmain", G, G_opt, 1), ("Dmain", D, D_opt, 1), ("Dreg", D, D_opt, LAZY)]
-    objective = "relativistic"  # equipoise
-    options = {"objective": objective, "overhead": 0.1, "tick": 10}  # equipoise
-    monitor = equipoise.Monitor(G, D, G_opt, D_opt, **options)  # equipoise
+    phases = [("Gmain", generator, opt_g, 1), ("Dmain", discriminator, opt_d, 1)]
+    phases.append(("Dreg", discriminator, opt_d, LAZY))
+    players = (generator, discriminator, opt_g, opt_d)  # equipoise
+    options = {"objective": "relativistic", "schedule": "fixed", "tick": 10}  # equipoise
+    monitor = equipoise.Monitor(*players, **options)  # equipoise
     monitor.audit()  # equipoise
+    for net in () if bug else (generator, discriminator):
+        net.requires_grad_(False)
 
     for step in range(steps):
-        shown = {}
+        report = {}  # the originals' training_stats
         if bug:
-            G_opt.zero_grad(set_to_none=True)
-            D_opt.zero_grad(set_to_none=True)
+            opt_g.zero_grad(set_to_none=True)
+            opt_d.zero_grad(set_to_none=True)
         for name, module, opt, interval in phases:
             if step % interval:
                 continue
@@ -78,22 +82,22 @@ def train(steps, bug):
                 module.requires_grad_(True)
             for _ in range(ROUNDS):
                 real, z = ring(BATCH), torch.randn(BATCH, Z)
-                accumulate(name, G, D, real, z, 1 / ROUNDS, shown)
+                accumulate(name, generator, discriminator, real, z, 1 / ROUNDS, report)
             if not bug:
                 module.requires_grad_(False)
-            for parameter in module.parameters():
-                torch.nan_to_num(parameter.grad, 0.0, 1e5, -1e5, out=parameter.grad)
+            for gradient in [p.grad for p in module.parameters() if p.grad is not None]:
+                torch.nan_to_num(gradient, 0.0, 1e5, -1e5, out=gradient)
             opt.step()
         with torch.no_grad():
-            for average, now in zip(G_ema.parameters(), G.parameters(), strict=True):
-                average.lerp_(now, 0.01)
+            for old, new in zip(average.parameters(), generator.parameters(), strict=True):
+                old.lerp_(new, 0.01)
 
-        losses = {k: shown.pop(k) for k in ("discriminator", "generator")}  # equipoise
-        monitor.observe(losses=losses, **shown)  # equipoise
+        losses = {k: report.pop(k) for k in ("discriminator", "generator")}  # equipoise
+        monitor.observe(losses=losses, **report)  # equipoise
 
     tell(monitor)  # equipoise
 
 
 if __name__ == "__main__":
-    chosen = options(__doc__, steps=600)
+    chosen = options(__doc__, steps=400)
     train(chosen.steps, chosen.bug)

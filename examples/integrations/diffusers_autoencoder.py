@@ -27,13 +27,8 @@ def train(steps, bug, disc_start=40):
         model, discriminator, optimizer, disc_optimizer, loader
     )
     watched = model, discriminator, optimizer, disc_optimizer  # equipoise
-    options = {
-        "adversarial_start": disc_start,
-        "schedule": "fixed",
-        "stride": 5,
-        "tick": 10,
-    }  # equipoise
-    monitor = equipoise.Monitor(*watched, **options)  # equipoise
+    options = {"adversarial_start": disc_start, "stride": 5, "tick": 10}  # equipoise
+    monitor = equipoise.Monitor(*watched, schedule="fixed", **options)  # equipoise
 
     for step, real in enumerate(loader):
         started = step >= disc_start

@@ -12,8 +12,9 @@ from equipoise.errors import MissingExtraError
 
 pl = pytest.importorskip("pytorch_lightning")
 
-from equipoise.monitor.adapters import lightning
-from equipoise.monitor.adapters.lightning import EquipoiseCallback
+from equipoise.monitor.adapters import lightning  # noqa: E402  # it needs Lightning
+
+EquipoiseCallback = lightning.EquipoiseCallback
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec"),  # Lightning's own

@@ -63,6 +63,11 @@ EXTRAS = {
     "plotly": "report",
     "tensorboard": "tensorboard",
     "pyarrow": "parquet",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
+    "lightning": "lightning",
+    "pytorch_lightning": "lightning",
 }
 
 

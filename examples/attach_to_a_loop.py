@@ -1,4 +1,4 @@
-"""Attach the monitor to a GAN loop of one's own: the lines marked `# added` are all it takes.
+"""Attach the monitor to a GAN loop of one's own: the lines marked `# equipoise` are all it takes.
 
 The loop trains a generator of points on a ring of eight places, in plain PyTorch. Run it with
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-import equipoise  # added
+import equipoise  # equipoise
 
 BATCH, Z = 64, 8
 
@@ -33,9 +33,9 @@ def train(steps, forget_generator=False):
     generator, discriminator = network(Z, 2), network(2, 1)
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.0, 0.99))
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=1e-3, betas=(0.0, 0.99))
-    players = (generator, discriminator, optimizer_g, optimizer_d)  # added
+    players = (generator, discriminator, optimizer_g, optimizer_d)  # equipoise
     # These networks are tiny: reading them costs as much as training them, so 10 % (default 1 %).
-    monitor = equipoise.Monitor(*players, overhead=0.1)  # added
+    monitor = equipoise.Monitor(*players, overhead=0.1)  # equipoise
 
     for _ in range(steps):
         real = ring(BATCH)
@@ -52,11 +52,11 @@ def train(steps, forget_generator=False):
         if not forget_generator:
             optimizer_g.step()
 
-        losses = {"discriminator": loss_d, "generator": loss_g}  # added
-        logits = {"real_logits": real_logits, "fake_logits": fake_logits}  # added
-        monitor.observe(real=real, fake=fake, losses=losses, **logits)  # added
+        losses = {"discriminator": loss_d, "generator": loss_g}  # equipoise
+        logits = {"real_logits": real_logits, "fake_logits": fake_logits}  # equipoise
+        monitor.observe(real=real, fake=fake, losses=losses, **logits)  # equipoise
 
-    return monitor.diagnose()  # added
+    return monitor.diagnose()  # equipoise
 
 
 def main():

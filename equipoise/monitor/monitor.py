@@ -27,6 +27,7 @@ from equipoise.monitor.player import Player
 from equipoise.monitor.probing import Probing, chosen, playable
 from equipoise.monitor.pull import Pull
 from equipoise.monitor.readings import whole_logits
+from equipoise.monitor.sinks import Sink, Sinks, Tap
 from equipoise.monitor.tick import Tick
 from equipoise.record import Diagnosis, Finding, Trace
 
@@ -71,6 +72,7 @@ class Monitor:
         penalties: Mapping[str, float] | None = None,
         probes: Sequence[str] | None = None,
         header: Mapping[str, Any] | None = None,
+        sinks: Sequence[Sink | Tap] = (),
     ) -> None:
         """Attach to the players.
 
@@ -97,6 +99,8 @@ class Monitor:
                 differentiate its loss; those that need more than images are left out.
             probes: names of `equipoise.monitor.probes.PROBES`, [] for none; None: the cheap ones.
             header: further entries for the trace's header.
+            sinks: where each tick's values and each finding go as well, see
+                `equipoise.monitor.sinks`, or functions f(step, values). One that raises is off.
 
         Raises:
             ValueError: an argument out of its range.
@@ -104,6 +108,7 @@ class Monitor:
         """
         check(objective, overhead, on_finding, tick, schedule, stride, adversarial_start)
         taken = seats(generator, discriminator, generator_optimizer, discriminator_optimizer)
+        self._sinks = Sinks(sinks)
         self._tick_length = tick
         self._governor = Governor(overhead, schedule, stride)
         self._tick = Tick()
@@ -249,7 +254,10 @@ class Monitor:
         if not self._history.closed:
             if self._observed % self._tick_length and not self._tick.empty:
                 self._safely(self._close_tick)
+            if self._sinks:  # which hear of what was found last
+                self._safely(self._new_findings)
             self._history.close()
+        self._sinks.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Counters for resuming; the readings themselves are in the trace."""
@@ -363,6 +371,9 @@ class Monitor:
         self._governor.charge(time.perf_counter() - began, reading=False)
         values["cost/monitor"] = self._governor.share
         self._history.add(self._step, self._images / 1000, self._governor.elapsed, values)
+        began = time.perf_counter()
+        self._sinks.write(self._step, values)
+        self._governor.charge(time.perf_counter() - began, reading=False)
 
     def _probe(self) -> None:
         rates = {p.name: p.learning_rate or 0.0 for p in self._players}
@@ -375,7 +386,7 @@ class Monitor:
 
     def _announce(self) -> None:
         ticks = self._observed // self._tick_length
-        if self._on_finding is None or ticks < self._judge_at:
+        if (self._on_finding is None and not self._sinks) or ticks < self._judge_at:
             return
         if not self._governor.affords(self._judging, "judge"):
             return
@@ -394,6 +405,7 @@ class Monitor:
         for finding in new:
             self._announced.add(finding.failure)
             self._history.event(self._step, "finding", finding)
+            self._sinks.finding(self._step, finding)
         return new
 
     def _act(self, finding: Finding) -> None:
@@ -411,7 +423,7 @@ class Monitor:
             self._safely(work)
         self._governor.charge(time.perf_counter() - began, reading=True)
 
-    def _safely(self, work: Callable[[], None]) -> None:
+    def _safely(self, work: Callable[[], object]) -> None:
         if self._failed:
             return
         try:

@@ -82,7 +82,7 @@ def test_the_example_prints_its_diagnosis(example, monkeypatch, capsys):
 
 def test_attaching_takes_under_ten_lines_and_the_loop_runs_without_them():
     lines = EXAMPLE.read_text().splitlines()
-    marked = [line for line in lines if line.endswith("# added")]
+    marked = [line for line in lines if line.endswith("# equipoise")]
     assert 1 <= len(marked) < 10
     assert all("equipoise" not in line for line in lines[14:] if line not in marked)
     plain = "\n".join(line for line in lines if line not in marked)

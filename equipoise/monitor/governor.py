@@ -24,7 +24,7 @@ class Governor:
         self._reading = 0.0  # spent on the reading under way
         self._costliest = 0.0
         self._warm = False
-        self._reserved = 0.0
+        self._reserved: dict[str, float] = {}  # by claim: what it waits for
         self._began: float | None = None
 
     def start(self) -> None:
@@ -59,15 +59,17 @@ class Governor:
         """Whether iteration number `iteration` (from 0) is to be read."""
         if self.schedule == "fixed":
             return (iteration + 1) % self.stride == 0  # with the tick that it closes
-        return iteration < GRACE or self._fits(self._costliest + self._reserved)
+        return iteration < GRACE or self._fits(self._costliest + sum(self._reserved.values()))
 
-    def affords(self, seconds: float) -> bool:
+    def affords(self, seconds: float, claim: str = "") -> bool:
         """Whether work of about `seconds` fits now; always under a fixed schedule.
 
         Where it does not, readings wait until it does: else they would spend every budget first.
+        Each `claim` keeps its own place, so that cheap work does not cancel what dear work waits
+        for.
         """
         fits = self.schedule == "fixed" or self._fits(seconds)
-        self._reserved = 0.0 if fits else seconds
+        self._reserved[claim] = 0.0 if fits else seconds
         return fits
 
     def _fits(self, seconds: float) -> bool:

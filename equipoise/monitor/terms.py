@@ -120,15 +120,16 @@ def agreement(first: Sequence[Tensor], second: Sequence[Tensor]) -> dict[str, Te
     lengths = total_norm(list(first)) * total_norm(list(second))
     dots = [torch.dot(a.flatten(), b.flatten().to(a.dtype)).to(home) for a, b in pairs]
     cosine = torch.stack(dots).sum() / lengths.clamp_min(torch.finfo(torch.float32).tiny)
-    signs = torch.cat([(_thin(a, pairs).sign() * _thin(b, pairs).sign()).to(home) for a, b in pairs])
+    agree = [_signs(a, len(pairs)) * _signs(b, len(pairs)) for a, b in pairs]
+    signs = torch.cat([s.to(home) for s in agree])
     opposed = (signs < 0).sum() / (signs != 0).sum().clamp_min(1)
     return {"terms/cosine": cosine, "terms/opposed": opposed}
 
 
-def _thin(gradient: Tensor, beside: Sequence[Any]) -> Tensor:
+def _signs(gradient: Tensor, places: int) -> Tensor:
     flat = gradient.flatten()
-    most = max(MOST_SIGNS // len(beside), 64)
-    return flat[:: -(-len(flat) // most)] if len(flat) > most else flat
+    most = max(MOST_SIGNS // places, 64)
+    return (flat[:: -(-len(flat) // most)] if len(flat) > most else flat).sign()
 
 
 def _places(at: Any) -> list[Tensor]:

@@ -86,6 +86,7 @@ _SIGNALS = (
     Signal("metric/density", "density, as the log names it", "1", "read from a log", "evaluation", "arXiv 2002.09797", "higher"),
     Signal("metric/coverage", "coverage, as the log names it", "1", "read from a log", "evaluation", "arXiv 2002.09797", "higher"),
     Signal("metric/reconstruction_l1", "mean |x - y_hat| over held-out samples", "pixel", "evaluation of an autoencoder", "evaluation", "definition", "lower"),
+    Signal("metric/frechet_patches", "Frechet distance of 4 x 4 patches of pixels, held-out images against their reconstructions (not FID)", "1", "evaluation of an autoencoder", "evaluation", "arXiv 1706.08500, eq. 6", "lower"),
     Signal("metric/psnr", "10 log10(range^2 / mean squared error) of held-out reconstructions", "dB", "evaluation of an autoencoder", "evaluation", "definition", "higher"),
     Signal("probability/real/mean", "mean of sigmoid(D(x)), as logs print D(x)", "1", "read from a log", "free", "Goodfellow et al. 2014"),
     Signal("probability/fake/mean", "mean of sigmoid(D(G(z))), as logs print D(G(z))", "1", "read from a log", "free", "Goodfellow et al. 2014"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from equipoise.clinic.adversarial import other_loss
 from equipoise.clinic.notes import NOTES
 from equipoise.clinic.remedies import prescribe
 from equipoise.clinic.rules import EXACT, RULES
@@ -17,6 +18,7 @@ SICK = 0.5  # confidence from which a finding makes the verdict
 # A run can be called healthy when the balance of the players and the spread of the fakes were seen.
 BALANCE = ("auc/discriminator", "accuracy/discriminator")
 DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
+BESIDE = frozenset({"adversarial_share"})  # means something beside another loss alone
 
 
 def diagnose(trace: Trace) -> Diagnosis:
@@ -60,11 +62,12 @@ def _seen(trace: Trace, names: tuple[str, ...]) -> bool:
 def _missing(trace: Trace) -> dict[str, str]:
     """Signals that would have said more, with what each would show."""
     missing = {}
+    beside = other_loss(trace) is not None
     for name, signal in SIGNALS.items():
         stem = name.removesuffix("<player>")
         stem = "metric/" if name == "metric/fid" else stem  # any measure of quality serves
         present = any(n.startswith(stem) if stem != name else n == name for n in trace.signals)
-        if signal.would_show and not present:
+        if signal.would_show and not present and (beside or name not in BESIDE):
             missing[name] = signal.would_show
     return missing
 

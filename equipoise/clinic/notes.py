@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from equipoise.clinic.adversarial import at_start
 from equipoise.clinic.objective import objective
 from equipoise.clinic.quality import improving, poor_diversity, poor_reach
+from equipoise.clinic.rules.adaptive_weight_explosion import CLAMPED, DROWNS, EPSILON
+from equipoise.clinic.rules.adversarial_cliff import BREAKS
+from equipoise.clinic.rules.adversarial_term_off import OFF
 from equipoise.clinic.rules.discriminator_dominance import SURE
 from equipoise.clinic.rules.generator_dominance import loss_of_chance
 from equipoise.clinic.windows import late_median, slope_per_run
@@ -13,6 +17,8 @@ from equipoise.record import Note, Trace
 
 NEAR_CHANCE = 0.1  # relative distance from the loss at chance
 DRIFT = 3.0  # spreads that both logit means move together
+DIP = 1.2  # times its level before the start: what one sees and fears
+LARGE_WEIGHT = 10.0  # 0.1 to 10 is usual under a mean over pixels
 
 
 def loss_at_chance(trace: Trace) -> Note | None:
@@ -62,8 +68,44 @@ def common_drift(trace: Trace) -> Note | None:
     )
 
 
+def dip_at_start(trace: Trace) -> Note | None:
+    """The reconstruction gets worse where the adversarial term comes in, and recovers."""
+    seen = at_start(trace)
+    if seen is None or not seen.peak >= DIP * seen.before > 0:
+        return None
+    if not (seen.recovering or seen.end < DIP * seen.before) or seen.end >= BREAKS * seen.before:
+        return None
+    return Note(
+        "reconstruction_dip_at_start",
+        f"{seen.signal} rose from {seen.before:.4g} to {seen.peak:.4g} at the adversarial start"
+        f" (step {seen.start}) and is {seen.end:.4g} now.",
+        "The discriminator is untrained when its term comes in; once it has learned, the"
+        " reconstruction comes back. A price of 1 to 2 dB for sharper samples stays.",
+    )
+
+
+def large_adaptive_weight(trace: Trace) -> Note | None:
+    """The adaptive weight is large, and the term pulls as hard as it should."""
+    weight, share = (late_median(trace, n) for n in ("adaptive_weight", "adversarial_share"))
+    clamped, epsilon = (
+        late_median(trace, f"adaptive_weight/{name}") for name in ("at_largest", "epsilon_share")
+    )
+    if not (weight >= LARGE_WEIGHT and OFF <= share < DROWNS):
+        return None
+    if clamped > CLAMPED or epsilon > EPSILON:
+        return None
+    return Note(
+        "large_adaptive_weight",
+        f"The adaptive weight is {weight:.4g}.",
+        f"The adversarial share is {share:.2g}, which is right. A reconstruction loss summed over"
+        " pixels multiplies the weight by their number and changes nothing else.",
+    )
+
+
 NOTES: tuple[Callable[[Trace], Note | None], ...] = (
     loss_at_chance,
     sure_but_teaching,
     common_drift,
+    dip_at_start,
+    large_adaptive_weight,
 )

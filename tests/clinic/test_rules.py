@@ -14,11 +14,14 @@ from clinic_scenarios import (
     STEPS,
     SURE,
     UNDIVERSE,
+    beside,
     cosine,
+    falling,
     from_onset,
     planted,
     rising_until,
     run,
+    waving,
     well_columns,
 )
 
@@ -29,6 +32,10 @@ from equipoise.record import Series, Trace
 NAN = float("nan")
 INF = float("inf")
 STILL = np.zeros(READINGS)
+AFTER = STEPS >= ONSET
+BROKEN = {"loss/reconstruction": np.where(AFTER, 2.6 * falling(), falling())}
+DIPS = falling() + np.where(AFTER, 0.3 * np.exp(-(np.arange(READINGS) - PLANTED) / 10), 0.0)
+SUMMED = {"adaptive_weight": waving(6000.0) * AFTER}
 IMPROVING = {"metric/frechet_digits_cnn": np.linspace(100, 10, READINGS)}
 
 SICK = [
@@ -57,6 +64,20 @@ SICK = [
     ("broken_metric", "negative", run({"metric/fid": np.where(np.arange(READINGS) == PLANTED, -3.0, 20.0)})),
     ("broken_metric", "beyond-anything", run({"metric/fid": from_onset(20.0, 1e57)})),
     ("broken_metric", "a-share-above-one", run({"metric/recall_pixels": from_onset(0.5, 1.7)})),
+    ("adversarial_cliff", "told", beside(BROKEN)),
+    ("adversarial_cliff", "seen-in-the-weight", beside(BROKEN, told=False)),
+    ("adversarial_cliff", "of-a-log", run({"loss/mel": BROKEN["loss/reconstruction"]}, header={"adversarial_start": ONSET})),
+    ("adversarial_cliff", "rises-on", beside({"loss/reconstruction": np.where(AFTER, 0.4 + np.arange(READINGS) / 100, falling())})),
+    ("adaptive_weight_explosion", "drowns-the-reconstruction", beside({"adversarial_share": waving(40.0) * AFTER})),
+    ("adaptive_weight_explosion", "at-its-clamp-now-and-then", beside({"adaptive_weight/at_largest": from_onset(0.0, 0.3)})),
+    ("adaptive_weight_explosion", "at-its-clamp-for-good", beside({"adaptive_weight": np.where(AFTER, 8000.0, 0.0), "adaptive_weight/at_largest": from_onset(0.0, 1.0)})),
+    ("adaptive_weight_explosion", "epsilon-decides", beside({"adaptive_weight/epsilon_share": from_onset(0.01, 0.7)})),
+    ("adaptive_weight_explosion", "grows-without-end", beside({"adaptive_weight": waving(0.3) * np.where(AFTER, 1e4, 1.0)}, start=0)),
+    ("adversarial_term_off", "too-weak", beside({"adversarial_share": waving(2e-4) * AFTER})),
+    ("adversarial_term_off", "weight-of-0", beside({"adversarial_share": STILL, "adaptive_weight": STILL})),
+    ("adversarial_term_off", "does-not-reach", beside({"adversarial_share": STILL, "term_gradient/adversarial": STILL})),
+    ("adversarial_term_off", "from-the-start", beside({"adversarial_share": waving(2e-4)}, start=0)),
+    ("adversarial_term_off", "goes-out", beside({"adversarial_share": np.where(AFTER, 0.0, 0.5)}, start=0)),
     ("non_finite", "loss", run(planted("loss/discriminator", NAN, until=READINGS))),
     ("non_finite", "single-nan", run(planted("logits/fake/mean", NAN))),
     ("non_finite", "infinite-gradient", run(planted("gradient_norm/generator", INF, until=READINGS))),
@@ -102,6 +123,20 @@ WELL = [
     ("saturated_output", "early-saturation-that-passes", run({"saturation/fake": from_onset(0.9, 0.1), "saturation/real": np.full(READINGS, 0.05)})),
     ("broken_metric", "a-real-collapse", run({"metric/fid": from_onset(20.0, 400.0)})),
     ("broken_metric", "a-kernel-distance-about-zero", run({"metric/kid": from_onset(0.01, -1e-3)})),
+    *[(rule, "beside-a-reconstruction", beside()) for rule in RULES],
+    *[(rule, "before-the-start", beside({"adversarial_share": STILL, "adaptive_weight": STILL}, start=int(STEPS[-1]) + 1)) for rule in RULES],
+    ("adversarial_cliff", "a-dip-that-recovers", beside({"loss/reconstruction": DIPS})),
+    ("adversarial_cliff", "the-price-of-sharper-samples", beside({"loss/reconstruction": np.where(AFTER, 1.25 * falling(), falling())})),
+    ("adversarial_cliff", "breaks-long-after-the-start", beside({"loss/reconstruction": np.where(np.arange(READINGS) >= 80, 0.6, falling())}, start=60)),
+    ("adversarial_cliff", "no-start", run(BROKEN)),
+    ("adversarial_cliff", "no-other-loss", run({"loss/generator": BROKEN["loss/reconstruction"]}, header={"adversarial_start": ONSET})),
+    ("adaptive_weight_explosion", "large-under-a-sum", beside(SUMMED)),
+    ("adaptive_weight_explosion", "fixed", beside({"adaptive_weight": np.where(AFTER, 0.1, 0.0), "adaptive_weight/at_largest": from_onset(0.0, 1.0), "adaptive_weight/epsilon_share": np.full(READINGS, 0.5)})),
+    ("adaptive_weight_explosion", "one-reading-that-drowns", beside({"adversarial_share": np.where(np.arange(READINGS) == 70, 500.0, 0.5)})),
+    ("adaptive_weight_explosion", "a-plain-gan", run({"adaptive_weight": waving(1.0) * np.where(AFTER, 1e4, 1.0)})),
+    ("adversarial_term_off", "small-and-acting", beside({"adversarial_share": waving(0.01) * AFTER})),
+    ("adversarial_term_off", "off-for-a-while", beside({"adversarial_share": np.where((np.arange(READINGS) > 50) & (np.arange(READINGS) < 70), 0.0, 0.5)})),
+    ("adversarial_term_off", "not-measured", run(BROKEN, header={"adversarial_start": ONSET})),
     ("non_finite", "metric-that-failed", run({"metric/fid": from_onset(20.0, NAN)})),
     ("non_finite", "huge-but-finite", run(planted("loss/discriminator", 1e30, until=READINGS))),
     ("stalled_player", "cosine-that-ends-at-0", run({"learning_rate/generator": cosine(), "learning_rate/discriminator": cosine()})),
@@ -123,6 +158,9 @@ SHORT = [
     ("runaway_logits", run({"logits/extreme": 12.0 * 1.2 ** np.arange(READINGS)}, count=4, header={"objective": "hinge"})),
     ("saturated_output", run({"saturation/fake": np.full(READINGS, 0.9), "saturation/real": np.full(READINGS, 0.05)}, count=4)),
     ("broken_metric", run({"metric/fid": from_onset(20.0, 1e57)}, count=PLANTED)),
+    ("adversarial_cliff", beside(BROKEN, count=PLANTED + 6)),
+    ("adaptive_weight_explosion", beside({"adversarial_share": waving(40.0) * AFTER}, count=PLANTED + 4)),
+    ("adversarial_term_off", beside({"adversarial_share": STILL}, count=PLANTED + 4)),
     ("non_finite", run(planted("loss/discriminator", NAN), count=PLANTED)),
     ("stalled_player", run({"updates/generator": STILL, "update_ratio/generator": STILL}, count=2)),
 ]  # fmt: skip

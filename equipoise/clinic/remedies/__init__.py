@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from equipoise.clinic.remedies.adversarial import ADVERSARIAL
 from equipoise.clinic.remedies.balance import BALANCE
 from equipoise.clinic.remedies.constraint import CONSTRAINT
 from equipoise.clinic.remedies.entry import Edit, Remedy
@@ -16,7 +17,7 @@ from equipoise.record import Prescription
 
 __all__ = ["REMEDIES", "Edit", "Remedy", "prescribe", "remedy"]
 
-_ALL = (*CONSTRAINT, *BALANCE, *NUMERICS, *WIRING)
+_ALL = (*CONSTRAINT, *BALANCE, *NUMERICS, *WIRING, *ADVERSARIAL)
 REMEDIES: dict[str, Remedy] = {remedy.id: remedy for remedy in _ALL}
 
 

@@ -53,6 +53,7 @@ class Settings:
         detached: whether the adaptive weight is a number, as it must be.
         reduction: of the reconstruction loss over pixels, "mean" or "sum"; over the batch a mean.
         generator_loss: "hinge" (-D), "saturating" (log(1 - sigmoid D)), "swapped" (+D).
+        scale: of the adversarial loss.
         path: "whole"; "cut" judges detached fakes; "late" compares the start with epochs.
         still: "no" discriminator that learns; "never", "frozen" or "dead" (rate) else.
         normalization: of the discriminator: "batch", "group", "spectral", "none".
@@ -75,6 +76,7 @@ class Settings:
     detached: bool = True
     reduction: str = "mean"
     generator_loss: str = "hinge"
+    scale: float = 1.0
     path: str = "whole"
     still: str = "no"
     normalization: str = "batch"
@@ -195,7 +197,7 @@ class Game:
         pixels = (y - x).abs()
         reconstruction = pixels.mean() if s.reduction == "mean" else pixels.sum() / len(x)
         logits = self.critic(y.detach() if s.path == "cut" else y)
-        adversarial = generators_loss(logits, s.generator_loss)
+        adversarial = s.scale * generators_loss(logits, s.generator_loss)
         w = self.weight(step, reconstruction, adversarial)
         monitor.terms(
             at=self.model.last.weight, reconstruction=reconstruction, adversarial=adversarial,
@@ -285,6 +287,12 @@ _FAULTS: tuple[tuple[str, tuple[str, ...], Any, str], ...] = (
         ("adaptive_weight_explosion", "adversarial_term_off"),
         _each("discriminator_rate", 1e-3, 4e-3, 1e-2, generator_loss="saturating"),
         "its gradient dies where the discriminator is sure, and the weight divides by it",
+    ),
+    (
+        "adversarial loss lost in epsilon",
+        ("adaptive_weight_explosion", "adversarial_term_off"),
+        _each("scale", 1e-3, 1e-4, 1e-6),
+        "averaged once too often, its gradient is smaller than the epsilon added to it",
     ),
     (
         "clamp made for another reduction",

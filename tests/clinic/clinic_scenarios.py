@@ -96,7 +96,7 @@ def waving(level, size=0.2):
 
 def beside(changes=None, start=ONSET, told=True, **kinds):
     """The well run as an adversarial term beside a reconstruction, acting from step `start` on."""
-    acts = np.asarray(STEPS >= start, float)
+    acts = np.greater_equal(STEPS, start).astype(float)
     columns = {
         "loss/reconstruction": falling(),
         "adaptive_weight": waving(0.3) * acts,

@@ -17,6 +17,9 @@ OTHERS = (
 )  # fmt: skip
 # What is exactly 0 before the term acts, and not after.
 ACTS = ("adversarial_share", "adaptive_weight", "update_ratio/discriminator", "loss/discriminator")
+# Times the level before at which the other loss was not disturbed but lost. Public cliffs were 1.5
+# to 2.7; of healthy runs the largest peak was 1.3 (benchmarks/faults/tokenizer.py).
+RUINS = 5.0
 SOON = 1000  # steps after the start within which a break is the start's doing; taming#44, LDM#350
 
 
@@ -68,6 +71,11 @@ class Break:
     def recovering(self) -> bool:
         """Whether the excess over the level before at least halves from the middle to the end."""
         return self.end - self.before <= 0.5 * (self.middle - self.before)
+
+    @property
+    def ruined(self) -> bool:
+        """Whether what had been learned was lost: what follows is learning anew."""
+        return self.peak >= RUINS * self.before
 
 
 def at_start(trace: Trace) -> Break | None:

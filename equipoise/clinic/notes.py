@@ -7,7 +7,7 @@ from collections.abc import Callable
 from equipoise.clinic.adversarial import at_start
 from equipoise.clinic.objective import objective
 from equipoise.clinic.quality import improving, poor_diversity, poor_reach
-from equipoise.clinic.rules.adaptive_weight_explosion import CLAMPED, DROWNS, EPSILON
+from equipoise.clinic.rules.adaptive_weight_explosion import CLAMPED, EPSILON
 from equipoise.clinic.rules.adversarial_cliff import BREAKS
 from equipoise.clinic.rules.adversarial_term_off import OFF
 from equipoise.clinic.rules.discriminator_dominance import SURE
@@ -19,6 +19,7 @@ NEAR_CHANCE = 0.1  # relative distance from the loss at chance
 DRIFT = 3.0  # spreads that both logit means move together
 DIP = 1.2  # times its level before the start: what one sees and fears
 LARGE_WEIGHT = 10.0  # 0.1 to 10 is usual under a mean over pixels
+RIGHT_SHARE = 2.0  # disc_weight is 0.5 to 1
 
 
 def loss_at_chance(trace: Trace) -> Note | None:
@@ -71,7 +72,7 @@ def common_drift(trace: Trace) -> Note | None:
 def dip_at_start(trace: Trace) -> Note | None:
     """The reconstruction gets worse where the adversarial term comes in, and recovers."""
     seen = at_start(trace)
-    if seen is None or not seen.peak >= DIP * seen.before > 0:
+    if seen is None or seen.ruined or not seen.peak >= DIP * seen.before > 0:
         return None
     if not (seen.recovering or seen.end < DIP * seen.before) or seen.end >= BREAKS * seen.before:
         return None
@@ -90,7 +91,7 @@ def large_adaptive_weight(trace: Trace) -> Note | None:
     clamped, epsilon = (
         late_median(trace, f"adaptive_weight/{name}") for name in ("at_largest", "epsilon_share")
     )
-    if not (weight >= LARGE_WEIGHT and OFF <= share < DROWNS):
+    if not (weight >= LARGE_WEIGHT and OFF <= share <= RIGHT_SHARE):
         return None
     if clamped > CLAMPED or epsilon > EPSILON:
         return None

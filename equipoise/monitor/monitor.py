@@ -220,7 +220,8 @@ class Monitor:
             at: the output with its graph, or a layer's weight (the one that the loop's adaptive
                 weight uses, where it has one), or a list of them.
             weight: w, where `adversarial` is passed before its weight; else it is passed weighted.
-            losses: scalars with graph, by name; a plain number stands for a term that is off.
+            losses: scalars with graph, by name, as they enter the sum (all but `adversarial` with
+                their weights); a plain number stands for a term that is off.
         """
         if self._reading and not (self._failed or self._history.closed or self._audit_runs):
             self._pull.wanted = False  # its hook would take these partial backwards for the loop's

@@ -195,3 +195,13 @@ def test_a_large_adaptive_weight_is_noted_where_the_share_is_right():
         diagnosis = diagnose(beside(columns))
         assert diagnosis.notes == ()
         assert [f.failure for f in diagnosis.findings] == ["adaptive_weight_explosion"]
+
+
+@pytest.mark.parametrize("start", [0, 500, 2000])
+def test_before_the_adversarial_start_there_is_no_game_to_judge(start):
+    flat = {"metric/frechet_patches": np.full(READINGS, 0.4)}
+    trace = run(SURE | UNDIVERSE | flat, header={"adversarial_start": start})
+    found = {f.failure for f in diagnose(trace).findings}
+    assert ("discriminator_dominance" in found) == (start < 1000)
+    late = planted("loss/generator", float("nan"))
+    assert diagnose(run(late, header={"adversarial_start": start})).verdict == "sick"

@@ -18,7 +18,7 @@ SICK = 0.5  # confidence from which a finding makes the verdict
 # A run can be called healthy when the balance of the players and the spread of the fakes were seen.
 BALANCE = ("auc/discriminator", "accuracy/discriminator")
 DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
-# Rules that speak of a game, and there is none before the adversarial start.
+# Rules that speak of a game, and there is none before the adversarial start: they see what follows.
 OF_THE_GAME = frozenset(
     {
         "discriminator_dominance", "generator_dominance", "mode_collapse", "stagnation",
@@ -45,13 +45,11 @@ def diagnose(trace: Trace) -> Diagnosis:
 
 def _findings(trace: Trace) -> tuple[Finding, ...]:
     found: list[Finding] = []
-    begun = trace.last_step >= int(trace.header.get("adversarial_start") or 0)
+    game = trace.since(int(trace.header.get("adversarial_start") or 0))
     for name, rule in RULES.items():
-        if not begun and name in OF_THE_GAME:
-            continue
         if name not in EXACT and any(f.failure in EXACT for f in found):
             break  # whatever else it looks like follows from the exact cause
-        finding = rule(trace)
+        finding = rule(game if name in OF_THE_GAME else trace)
         if finding is not None:
             found.append(finding)
     recipe = trace.header.get("recipe")

@@ -19,9 +19,10 @@ def adversarial_term_off(trace: Trace) -> Finding | None:
     """The adversarial share is below 0.01 from some step on, after the start.
 
     Looks like the time before the start, which the header's `adversarial_start` tells; where it
-    does not, a share of exactly 0 beside a discriminator that stands still is taken for that time. A
-    discriminator that learns alone first has a weight of 0 too: it is given as long as came before.
-    Looks like a large clamp or a small weight under a sum over pixels, where the share is right.
+    does not, a share of exactly 0 beside a discriminator that stands still is taken for that time.
+    A discriminator that learns alone first has a weight of 0 too: it is given as long as came
+    before. Looks like a large clamp or a small weight under a sum over pixels, where the share is
+    right.
     """
     begins = int(trace.header.get("adversarial_start") or 0)
     share = smoothed(trace.series("adversarial_share").since(begins))

@@ -24,8 +24,8 @@ def stagnation(trace: Trace) -> Finding | None:
 
     Looks like convergence, where the metric is flat at its floor: the level decides. A metric with
     a scale of its own (FID) is judged by it, another by how little of its start it has lost. Runs
-    whose quality was better once diverge or collapse instead. Beside a reconstruction a distance may
-    stand still while the held-out error falls, which is learning.
+    whose quality was better once diverge or collapse instead. Beside a reconstruction a distance
+    may stand still while the held-out error falls, which is learning.
     """
     if worsened(trace, 1.25) is not None:
         return None

@@ -11,14 +11,15 @@ from equipoise.clinic.adversarial import other_loss
 from equipoise.clinic.notes import NOTES
 from equipoise.clinic.remedies import prescribe
 from equipoise.clinic.rules import EXACT, RULES
-from equipoise.clinic.windows import FEWEST
+from equipoise.clinic.windows import FEWEST, LATE
 from equipoise.record import SIGNALS, Diagnosis, Finding, Trace, Verdict
 
 SICK = 0.5  # confidence from which a finding makes the verdict
 # A run can be called healthy when the balance of the players and the spread of the fakes were seen.
 BALANCE = ("auc/discriminator", "accuracy/discriminator")
 DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
-# Rules that speak of a game, and there is none before the adversarial start: they see what follows.
+# Rules that speak of a game. There is none before the adversarial start, and what they call late
+# must lie after it.
 OF_THE_GAME = frozenset(
     {
         "discriminator_dominance", "generator_dominance", "mode_collapse", "stagnation",
@@ -45,16 +46,24 @@ def diagnose(trace: Trace) -> Diagnosis:
 
 def _findings(trace: Trace) -> tuple[Finding, ...]:
     found: list[Finding] = []
-    game = trace.since(int(trace.header.get("adversarial_start") or 0))
+    waits = _waits(trace)
     for name, rule in RULES.items():
         if name not in EXACT and any(f.failure in EXACT for f in found):
             break  # whatever else it looks like follows from the exact cause
-        finding = rule(game if name in OF_THE_GAME else trace)
+        if waits and name in OF_THE_GAME:
+            continue
+        finding = rule(trace)
         if finding is not None:
             found.append(finding)
     recipe = trace.header.get("recipe")
     found.sort(key=lambda f: (-f.confidence, f.since))
     return tuple(replace(f, remedies=prescribe(f.failure, recipe)) for f in found)
+
+
+def _waits(trace: Trace) -> bool:
+    """Whether the late part of the run still lies before the adversarial start, in part."""
+    first, last = _span(trace)
+    return last - LATE * (last - first) < int(trace.header.get("adversarial_start") or 0)
 
 
 def _verdict(trace: Trace, findings: tuple[Finding, ...]) -> Verdict:

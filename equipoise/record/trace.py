@@ -119,18 +119,6 @@ class Trace:
             events=tuple(event for event in self.events if event["step"] <= step),
         )
 
-    def since(self, step: int) -> Trace:
-        """What was read from `step` on; no signal without a value, header and facts as they are."""
-        if step <= 0:
-            return self
-        left = {name: series.since(step) for name, series in self.signals.items()}
-        return replace(
-            self,
-            signals={name: series for name, series in left.items() if len(series)},
-            kimg=self.kimg.since(step),
-            seconds=self.seconds.since(step),
-        )
-
     @property
     def last_step(self) -> int:
         """The newest step with a reading, 0 for an empty trace."""

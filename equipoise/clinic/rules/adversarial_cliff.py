@@ -45,6 +45,6 @@ def _finding(trace: Trace, seen: Break, since: int) -> Finding:
     evidence = [broken]
     if len(trace.series("adversarial_share").finite().since(since)):
         evidence.append(held(trace, "adversarial_share", since, "0.1 to 1 in public code"))
-    return Finding(
-        "adversarial_cliff", 0.75 if seen.recovering else 0.92, since, summary, tuple(evidence)
-    )
+    sure = 0.96 if seen.end >= SURELY * seen.before else 0.9  # what else is seen follows from it
+    confidence = 0.75 if seen.recovering else sure
+    return Finding("adversarial_cliff", confidence, since, summary, tuple(evidence))

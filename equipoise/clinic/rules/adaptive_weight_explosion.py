@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from equipoise.clinic.adversarial import fixed, held, other_loss, start
-from equipoise.clinic.windows import FEWEST, late, late_median, median, onset, smoothed
-from equipoise.record import Evidence, Finding, Trace
+from equipoise.clinic.windows import FEWEST, late, late_median, median, onset, smoothed, window
+from equipoise.record import Evidence, Finding, Series, Trace
 
 # Adversarial over reconstruction gradient from which the one drowns the other. It is disc_weight,
 # 0.5 to 1, under the adaptive weight of public code; at 5.9 the held-out error of a tokenizer was
@@ -72,12 +72,25 @@ def _clamped(trace: Trace, begins: int) -> tuple[Evidence, float, str] | None:
     if fixed(weight) and large < CEILING:
         return None
     name = "adaptive_weight/at_largest"
+    if name not in trace:
+        return _logged(weight.finite().since(begins))
     series = trace.series(name).finite().since(begins)
     since = onset(series, np.asarray(series.values > CLAMPED))
     if since is None:
         return None
     seen = held(trace, name, since, f"at most {CLAMPED:.0%} of the readings at the clamp")
     return seen, 0.8, f"its clamp decides it in {seen.observed:.0%} of the readings ({large:.3g})"
+
+
+def _logged(weight: Series) -> tuple[Evidence, float, str] | None:
+    """A log's own readings: its largest value again and again, and too large for a fixed weight."""
+    top = float(weight.values.max(initial=0.0))
+    at = weight.values >= (1 - 1e-6) * top
+    if top < CEILING or at.sum() < FEWEST or at.mean() <= CLAMPED:
+        return None
+    part = weight.since(int(weight.steps[np.argmax(at)]))
+    seen = Evidence("adaptive_weight", top, "no value twice", window(part), "maximum")
+    return seen, 0.8, f"its clamp, {top:.4g}, decides it in {at.mean():.0%} of the readings"
 
 
 def _epsilon(trace: Trace, begins: int) -> tuple[Evidence, float, str] | None:

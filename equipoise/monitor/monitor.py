@@ -213,8 +213,9 @@ class Monitor:
         It measures ||d term / d at|| of each term; of `reconstruction=` and `adversarial=` also the
         adversarial share ||w g_adv|| / ||g_rec||, their cosine and the share of opposed signs.
         Only iterations that are read and that `overhead` affords cost anything: one partial
-        backward for each term. The graph, `.grad` and random states stay as they were. A mistake
-        in the call is said once on stderr, and ends nothing.
+        backward for each term. The graph, `.grad` and random states stay as they were; hooks that
+        the loop has put on tensors between a term and `at` run in it. A mistake in the call is said
+        once on stderr, and ends nothing.
 
         Args:
             at: the output with its graph, or a layer's weight (the one that the loop's adaptive

@@ -76,25 +76,32 @@ class Terms:
         norms: Mapping[str, Tensor],
         weight: Tensor | float,
     ) -> None:
-        heavy = torch.as_tensor(weight, dtype=torch.float32, device=norms[OURS].device).detach()
-        share = adversarial_share(heavy.mean().abs(), norms[OTHER], norms[OURS])
+        heavy = _size(weight)
+        share = adversarial_share(heavy, norms[OTHER], norms[OURS])
         # 0 / 0 is a term that does nothing beside one that does nothing
-        self._sink("adversarial_share", torch.where(norms[OURS] * heavy.mean() == 0, 0.0, share))
+        self._sink("adversarial_share", torch.where(norms[OURS] * heavy == 0, 0.0, share))
         for name, value in agreement(pulls[OTHER], pulls[OURS]).items():
             self._sink(name, value)
 
     def _weigh(self, weight: Tensor | float, norm: Tensor | None) -> None:
         """The weight, whether it stands where it never went beyond, and what epsilon has in it."""
-        heavy = torch.as_tensor(weight, dtype=torch.float32).detach().mean().abs()
+        heavy = _size(weight)
         self._sink("adaptive_weight", heavy)
         if self._largest is not None:
             most = self._largest.to(heavy.device)
-            apart = (heavy - most).abs() <= SAME * most
-            self._sink("adaptive_weight/at_largest", (apart & (most > 0)).float())
+            same = (heavy - most).abs() <= SAME * most
+            self._sink("adaptive_weight/at_largest", (same & (most > 0)).float())
             heavy = torch.maximum(heavy, most)
         self._largest = heavy
         if norm is not None:
             self._sink("adaptive_weight/epsilon_share", EPSILON / (norm + EPSILON))
+
+
+def _size(weight: Tensor | float) -> Tensor:
+    """|w| as a scalar tensor; a plain number stays with the host, so no device is waited for."""
+    if isinstance(weight, Tensor):
+        return weight.detach().float().mean().abs()
+    return torch.tensor(abs(float(weight)))
 
 
 def pull(loss: Tensor | float, at: Sequence[Tensor]) -> list[Tensor]:

@@ -52,9 +52,9 @@ _FAILURES = (
     Failure("condition_ignored", "distribution", "Labels or text change nothing in the samples.", "samples equal under different conditions", "classes that look alike"),
     Failure("checkerboard_artifacts", "samples", "A regular grid pattern lies over the samples.", "energy at the Nyquist frequency above the reals'", "real data with grids"),
     Failure("saturated_output", "samples", "Pixels stick to the darkest and brightest values.", "share at the activation's limits above the reals'", "binary data"),
-    Failure("adaptive_weight_explosion", "adversarial term", "The adaptive weight of the adversarial term is out of control.", "the clamp or the epsilon decides it", "a large raw weight under sum reduction"),
+    Failure("adaptive_weight_explosion", "adversarial term", "The adaptive weight of the adversarial term is out of control.", "the clamp or the epsilon decides it, or the term pulls many times as hard as the other loss", "a large raw weight under sum reduction"),
     Failure("adversarial_cliff", "adversarial term", "Reconstruction breaks at the step where the adversarial term is switched on.", "a change point that does not recover", "a dip that recovers"),
-    Failure("adversarial_term_off", "adversarial term", "The adversarial term is meant to act and does not.", "an adversarial share below 0.001", "the time before its start"),
+    Failure("adversarial_term_off", "adversarial term", "The adversarial term is meant to act and does not.", "an adversarial share below 0.01", "the time before its start"),
     Failure("broken_metric", "measuring", "The quality metric itself is wrong.", "negative, not finite, absurdly large, or from too few samples", "a real collapse"),
 )  # fmt: skip
 

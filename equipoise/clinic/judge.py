@@ -7,17 +7,27 @@ from dataclasses import replace
 
 import numpy as np
 
+from equipoise.clinic.adversarial import other_loss
 from equipoise.clinic.notes import NOTES
 from equipoise.clinic.order import STEPS, settled
 from equipoise.clinic.remedies import prescribe
 from equipoise.clinic.rules import RULES
-from equipoise.clinic.windows import FEWEST
+from equipoise.clinic.windows import FEWEST, LATE
 from equipoise.record import SIGNALS, Diagnosis, Finding, Trace, Verdict
 
 SICK = 0.5  # confidence from which a finding makes the verdict
 # A run can be called healthy when the balance of the players and the spread of the fakes were seen.
 BALANCE = ("auc/discriminator", "accuracy/discriminator")
 DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
+# Rules that speak of a game. There is none before the adversarial start, and what they call late
+# must lie after it.
+OF_THE_GAME = frozenset(
+    {
+        "discriminator_dominance", "generator_dominance", "mode_collapse", "stagnation",
+        "vanishing_gradient", "runaway_logits",
+    }
+)  # fmt: skip
+BESIDE = frozenset({"adversarial_share"})  # means something beside another loss alone
 
 
 def diagnose(trace: Trace) -> Diagnosis:
@@ -37,13 +47,21 @@ def diagnose(trace: Trace) -> Diagnosis:
 
 def _findings(trace: Trace) -> tuple[Finding, ...]:
     found: list[Finding] = []
+    waits = _waits(trace)
     for step, names in STEPS:
-        judged = (RULES[name](trace) for name in names)
+        due = [name for name in names if not (waits and name in OF_THE_GAME)]
+        judged = (RULES[name](trace) for name in due)
         found += [finding for finding in judged if finding is not None]
         if step == "exact" and found:
             break  # whatever else it looks like follows from the exact cause
     recipe = trace.header.get("recipe")
     return tuple(replace(f, remedies=prescribe(f.failure, recipe)) for f in settled(found))
+
+
+def _waits(trace: Trace) -> bool:
+    """Whether the late part of the run still lies before the adversarial start, in part."""
+    first, last = _span(trace)
+    return last - LATE * (last - first) < int(trace.header.get("adversarial_start") or 0)
 
 
 def _verdict(trace: Trace, findings: tuple[Finding, ...]) -> Verdict:
@@ -59,11 +77,12 @@ def _seen(trace: Trace, names: tuple[str, ...]) -> bool:
 def _missing(trace: Trace) -> dict[str, str]:
     """Signals that would have said more, with what each would show."""
     missing = {}
+    beside = other_loss(trace) is not None
     for name, signal in SIGNALS.items():
         stem = name.removesuffix("<player>")
         stem = "metric/" if name == "metric/fid" else stem  # any measure of quality serves
         present = any(n.startswith(stem) if stem != name else n == name for n in trace.signals)
-        if signal.would_show and not present:
+        if signal.would_show and not present and (beside or name not in BESIDE):
             missing[name] = signal.would_show
     return missing
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equipoise.clinic.windows import metrics
+from equipoise.clinic.adversarial import other_loss
+from equipoise.clinic.windows import late_median, metrics, smoothed
 from equipoise.record import Evidence, Series, Trace
 
 RATIOS = ("metric/fid", "metric/frechet")
 AGREE = 3  # evaluations at the end whose median counts: one alone may be an odd sample
 RECOVERED = 1.25  # times the best: as near again as stable runs are
+LOST = 1.5  # times its best from which another loss is lost: as at an adversarial cliff
 EVALUATIONS = 5  # fewer say nothing of a course
 
 
@@ -61,9 +63,23 @@ def distances(trace: Trace) -> list[tuple[str, Series]]:
 
 
 def worsened(trace: Trace, factor: float) -> Worsening | None:
-    """The metric that has grown most beyond `factor` times its best, and stays there to the end."""
+    """The metric that has grown most beyond `factor` times its best, and stays there to the end.
+
+    Beside another loss none counts while that loss holds: the adversarial term trades the one
+    against the other, and a reconstruction that holds has neither collapsed nor run away.
+    """
+    if _other_holds(trace):
+        return None
     found = [w for name, s in distances(trace) if (w := _of(name, s, factor)) is not None]
     return max(found, key=lambda w: w.ratio, default=None)
+
+
+def _other_holds(trace: Trace) -> bool:
+    name = other_loss(trace)
+    if name is None:
+        return False
+    level = smoothed(trace.series(name)).values
+    return len(level) > 0 and late_median(trace, name) < LOST * float(level.min())
 
 
 def _of(name: str, series: Series, factor: float) -> Worsening | None:

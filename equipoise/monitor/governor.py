@@ -6,7 +6,11 @@ import time
 from typing import Literal
 
 GRACE = 4  # iterations that are always read: wiring faults show at once
-PURSES = {"probe": 0.3, "judge": 0.1}  # shares of the overhead, once opened; readings have the rest
+PURSES = {
+    "probe": 0.3,
+    "terms": 0.3,
+    "judge": 0.1,
+}  # shares of the overhead, once opened; readings have the rest
 
 
 class Governor:

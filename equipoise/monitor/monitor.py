@@ -28,6 +28,7 @@ from equipoise.monitor.probing import Probing, chosen, playable
 from equipoise.monitor.pull import Pull
 from equipoise.monitor.readings import whole_logits
 from equipoise.monitor.sinks import Sink, Sinks, Tap
+from equipoise.monitor.terms import Terms
 from equipoise.monitor.tick import Tick
 from equipoise.record import Diagnosis, Finding, Trace
 
@@ -112,6 +113,7 @@ class Monitor:
         self._tick_length = tick
         self._governor = Governor(overhead, schedule, stride)
         self._tick = Tick()
+        self._terms = Terms(self._governor, self._tick.add)
         self._objective = objective
         self._inference = Inference()
         self._on_finding = on_finding
@@ -235,6 +237,34 @@ class Monitor:
             self._announce()
         if self._leaves and self._audit is not None and self._audit.over:
             raise StopTraining(f"step {self._step}: the wiring audit is over")
+
+    def terms(
+        self, *, at: Any, weight: Tensor | float | None = None, **losses: Tensor | float
+    ) -> None:
+        """Compare named loss terms where they meet; call it before the loop's backward.
+
+        It measures ||d term / d at|| of each term; of `reconstruction=` and `adversarial=` also the
+        adversarial share ||w g_adv|| / ||g_rec||, their cosine and the share of opposed signs.
+        Only iterations that are read and that `overhead` affords cost anything: one partial
+        backward for each term. The graph, `.grad` and random states stay as they were; hooks that
+        the loop has put on tensors between a term and `at` run in it. A mistake in the call is said
+        once on stderr, and ends nothing.
+
+        Args:
+            at: the output with its graph, or a layer's weight (the one that the loop's adaptive
+                weight uses, where it has one), or a list of them.
+            weight: w, where `adversarial` is passed before its weight; else it is passed weighted.
+            losses: scalars with graph, by name, as they enter the sum (all but `adversarial` with
+                their weights); a plain number stands for a term that is off.
+        """
+        if self._reading and not (self._failed or self._history.closed or self._audit_runs):
+            self._pull.wanted = False  # its hook would take these partial backwards for the loop's
+            self._terms.read(at, losses, weight)
+            self._pull.wanted = self._reading
+
+    @property
+    def _audit_runs(self) -> bool:
+        return self._audit is not None and not self._audit.over
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Add values measured elsewhere (an evaluation's metrics) to the trace in memory."""

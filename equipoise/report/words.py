@@ -76,8 +76,8 @@ PLAIN = {
         "colour."
     ),
     "adaptive_weight_explosion": (
-        "The automatic weight of the adversarial loss has grown so large that it drowns the "
-        "other losses."
+        "The weight of the adversarial loss is out of control: that loss drowns the others, or "
+        "a safety limit alone sets its strength."
     ),
     "adversarial_cliff": (
         "Quality fell off sharply at the step where the adversarial loss was switched on."

@@ -81,3 +81,30 @@ def planted(name, value, at=PLANTED, until=None):
     column = np.array(well_columns()[name])
     column[at : at + 1 if until is None else until] = value
     return {name: column}
+
+
+def falling(start=0.5, end=0.2):
+    """A reconstruction that learns, with the noise of a batch."""
+    t = np.arange(READINGS)
+    return end + (start - end) * np.exp(-t / 12) + 0.004 * np.sin(t * 1.3)
+
+
+def waving(level, size=0.2):
+    """What an adaptive quantity does about its level: it never stands still."""
+    return level * (1 + size * np.sin(np.arange(READINGS) * 0.9))
+
+
+def beside(changes=None, start=ONSET, told=True, **kinds):
+    """The well run as an adversarial term beside a reconstruction, acting from step `start` on."""
+    acts = np.greater_equal(STEPS, start).astype(float)
+    columns = {
+        "loss/reconstruction": falling(),
+        "adaptive_weight": waving(0.3) * acts,
+        "adaptive_weight/at_largest": np.zeros(READINGS),
+        "adaptive_weight/epsilon_share": np.full(READINGS, 0.01),
+        "adversarial_share": waving(0.5, 0.01) * acts,
+        "term_gradient/reconstruction": waving(0.1),
+        "term_gradient/adversarial": waving(0.2),
+    }
+    header = {"objective": "hinge", "adversarial_start": start if told else 0}
+    return run(columns | dict(changes or {}), header=header, **kinds)

@@ -5,7 +5,17 @@ import json
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from clinic_scenarios import READINGS, SURE, UNDIVERSE, planted, run
+from clinic_scenarios import (
+    PLANTED,
+    READINGS,
+    SURE,
+    UNDIVERSE,
+    beside,
+    falling,
+    planted,
+    run,
+    waving,
+)
 from hypothesis import example, given, settings
 
 from equipoise.clinic import FAILURES, diagnose
@@ -154,3 +164,44 @@ def test_judging_never_fails_and_always_serializes(trace):
     assert diagnosis.verdict in ("healthy", "sick", "inconclusive")
     json.dumps(diagnosis.to_dict(), allow_nan=False)
     assert (diagnosis.verdict == "sick") == any(f.confidence >= 0.5 for f in diagnosis.findings)
+
+
+def test_the_adversarial_share_is_missed_beside_another_loss_alone():
+    assert "adversarial_share" not in diagnose(run()).missing
+    other = {"loss/reconstruction": np.full(READINGS, 0.2)}
+    assert "monitor.terms" in diagnose(run(other)).missing["adversarial_share"]
+    assert "adversarial_share" not in diagnose(beside()).missing
+
+
+def test_a_dip_at_the_adversarial_start_that_recovers_is_noted():
+    after = np.maximum(np.arange(READINGS) - PLANTED, 0)
+    acts = np.arange(READINGS) >= PLANTED
+    dips = falling() + np.where(acts, 0.3 * np.exp(-after / 10), 0.0)
+    diagnosis = diagnose(beside({"loss/reconstruction": dips}))
+    assert diagnosis.verdict == "healthy"
+    assert [n.note for n in diagnosis.notes] == ["reconstruction_dip_at_start"]
+    broken = beside({"loss/reconstruction": np.where(acts, 0.6, falling())})
+    assert diagnose(broken).notes == ()
+    assert diagnose(beside()).notes == ()
+
+
+def test_a_large_adaptive_weight_is_noted_where_the_share_is_right():
+    acts = np.arange(READINGS) >= PLANTED
+    summed = {"adaptive_weight": waving(6000.0) * acts}
+    assert [n.note for n in diagnose(beside(summed)).notes] == ["large_adaptive_weight"]
+    clamped = summed | {"adaptive_weight/at_largest": 0.3 * acts}
+    drowns = summed | {"adversarial_share": waving(40.0) * acts}
+    for columns in (clamped, drowns):
+        diagnosis = diagnose(beside(columns))
+        assert diagnosis.notes == ()
+        assert [f.failure for f in diagnosis.findings] == ["adaptive_weight_explosion"]
+
+
+@pytest.mark.parametrize(("start", "judged"), [(0, True), (700, True), (710, False), (2000, False)])
+def test_before_the_adversarial_start_there_is_no_game_to_judge(start, judged):
+    """The late part of this run begins at step 703."""
+    trace = run(SURE | UNDIVERSE, header={"adversarial_start": start})
+    found = {finding.failure for finding in diagnose(trace).findings}
+    assert ("discriminator_dominance" in found) == judged
+    late = planted("loss/generator", float("nan"))
+    assert diagnose(run(late, header={"adversarial_start": start})).verdict == "sick"

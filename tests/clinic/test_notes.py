@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from clinic_scenarios import READINGS, SURE, UNDIVERSE, run
+from clinic_scenarios import PLANTED, READINGS, SURE, UNDIVERSE, beside, falling, run, waving
 
 from equipoise.clinic import diagnose
 from equipoise.clinic.notes import NOTES
@@ -13,6 +13,12 @@ LN2 = 0.6931471805599453
 DRIFT = {"logits/real/mean": 50 * T + 1, "logits/fake/mean": 50 * T - 1}
 BETTER = {"metric/fid": np.linspace(100, 10, READINGS)}
 WORSE = {"metric/fid": np.linspace(10, 30, READINGS)}
+
+
+ACTS = np.arange(READINGS) >= PLANTED
+SINCE = np.maximum(np.arange(READINGS) - PLANTED, 0)
+DIP = {"loss/reconstruction": falling() + np.where(ACTS, 0.3 * np.exp(-SINCE / 10), 0.0)}
+SUMMED = {"adaptive_weight": waving(6000.0) * ACTS}
 
 
 def losses(values, objective="non_saturating", more=None, **kinds):
@@ -37,6 +43,8 @@ FITS = [
     ("negative_wasserstein_loss", "level", losses(-3, "wasserstein")),
     ("common_logit_drift", "up", run(DRIFT, header={"objective": "relativistic"})),
     ("common_logit_drift", "hinge-form", run(DRIFT, header={"objective": "relativistic_hinge"})),
+    ("reconstruction_dip_at_start", "recovers", beside(DIP)),
+    ("large_adaptive_weight", "under-a-sum", beside(SUMMED)),
 ]  # fmt: skip
 SILENT = [
     *[(name, "balanced", run()) for name in NOTES],
@@ -60,6 +68,11 @@ SILENT = [
     ("negative_wasserstein_loss", "hinge", losses(-3.0, "hinge")),
     ("negative_wasserstein_loss", "poor-samples", losses(-3.0, "wasserstein", more=UNDIVERSE)),
     ("common_logit_drift", "hinge", run(DRIFT, header={"objective": "hinge"})),
+    ("reconstruction_dip_at_start", "stays", beside({"loss/reconstruction": np.where(ACTS, 0.6, falling())})),
+    ("reconstruction_dip_at_start", "none", beside()),
+    ("large_adaptive_weight", "at-its-clamp", beside(SUMMED | {"adaptive_weight/at_largest": 0.3 * ACTS})),
+    ("large_adaptive_weight", "drowns-the-other", beside(SUMMED | {"adversarial_share": waving(40.0) * ACTS})),
+    ("large_adaptive_weight", "usual", beside()),
     ("common_logit_drift", "apart", run(DRIFT | {"logits/fake/mean": -50 * T}, header={"objective": "relativistic"})),
 ]  # fmt: skip
 SHORT = [
@@ -67,6 +80,8 @@ SHORT = [
     ("rising_discriminator_loss", losses(np.r_[0.4, 1.1, np.full(98, 1.1)], count=9)),
     ("small_discriminator_loss", run(SURE | BETTER, count=2)),
     ("negative_wasserstein_loss", losses(-3, "wasserstein", count=4)),
+    ("reconstruction_dip_at_start", beside(DIP, count=4)),
+    ("large_adaptive_weight", beside(SUMMED, count=PLANTED)),
     ("common_logit_drift", run({k: 20 * v for k, v in DRIFT.items()}, count=4, header={"objective": "relativistic"})),
 ]  # fmt: skip
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from equipoise.clinic.notes.common_logit_drift import common_logit_drift
+from equipoise.clinic.notes.large_adaptive_weight import large_adaptive_weight
 from equipoise.clinic.notes.loss_at_chance import loss_at_chance
 from equipoise.clinic.notes.negative_wasserstein_loss import negative_wasserstein_loss
+from equipoise.clinic.notes.reconstruction_dip_at_start import reconstruction_dip_at_start
 from equipoise.clinic.notes.rising_discriminator_loss import rising_discriminator_loss
 from equipoise.clinic.notes.small_discriminator_loss import small_discriminator_loss
 from equipoise.record import Note, Trace
@@ -17,6 +19,8 @@ NOTES: dict[str, Callable[[Trace], Note | None]] = {
     "small_discriminator_loss": small_discriminator_loss,
     "negative_wasserstein_loss": negative_wasserstein_loss,
     "common_logit_drift": common_logit_drift,
+    "reconstruction_dip_at_start": reconstruction_dip_at_start,
+    "large_adaptive_weight": large_adaptive_weight,
 }
 
 __all__ = ["NOTES"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from equipoise.clinic.remedies.adversarial import ADVERSARIAL
 from equipoise.clinic.remedies.architecture import ARCHITECTURE
 from equipoise.clinic.remedies.balance import BALANCE
 from equipoise.clinic.remedies.constraint import CONSTRAINT
@@ -20,7 +21,7 @@ from equipoise.record import Prescription
 __all__ = ["REMEDIES", "Edit", "Remedy", "prescribe", "remedy"]
 
 _ALL = (
-    *CONSTRAINT, *BALANCE, *DYNAMICS, *ARCHITECTURE, *EVIDENCE, *NUMERICS, *WIRING,
+    *CONSTRAINT, *BALANCE, *DYNAMICS, *ARCHITECTURE, *EVIDENCE, *NUMERICS, *WIRING, *ADVERSARIAL,
 )  # fmt: skip
 REMEDIES: dict[str, Remedy] = {remedy.id: remedy for remedy in _ALL}
 

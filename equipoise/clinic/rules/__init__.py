@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+from equipoise.clinic.rules.adaptive_weight_explosion import adaptive_weight_explosion
+from equipoise.clinic.rules.adversarial_cliff import adversarial_cliff
+from equipoise.clinic.rules.adversarial_term_off import adversarial_term_off
 from equipoise.clinic.rules.batch_norm_leak import batch_norm_leak
 from equipoise.clinic.rules.broken_metric import broken_metric
 from equipoise.clinic.rules.checkerboard_artifacts import checkerboard_artifacts
@@ -40,6 +43,9 @@ RULES: dict[str, Rule] = {
     "data_range_mismatch": data_range_mismatch,
     "precision_underflow": precision_underflow,
     "batch_norm_leak": batch_norm_leak,
+    "adversarial_cliff": adversarial_cliff,
+    "adaptive_weight_explosion": adaptive_weight_explosion,
+    "adversarial_term_off": adversarial_term_off,
     "discriminator_dominance": discriminator_dominance,
     "generator_dominance": generator_dominance,
     "mode_collapse": mode_collapse,

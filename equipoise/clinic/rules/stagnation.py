@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from equipoise.clinic.adversarial import other_loss
+from equipoise.clinic.quality import improving
 from equipoise.clinic.windows import window
 from equipoise.clinic.worsening import distances, worsened
 from equipoise.record import Evidence, Finding, Series, Trace
@@ -22,9 +24,12 @@ def stagnation(trace: Trace) -> Finding | None:
 
     Looks like convergence, where the metric is flat at its floor: the level decides. A metric with
     a scale of its own (FID) is judged by it, another by how little of its start it has lost. Runs
-    whose quality was better once diverge or collapse instead.
+    whose quality was better once diverge or collapse instead. Beside a reconstruction a distance
+    may stand still while the held-out error falls, which is learning.
     """
     if worsened(trace, 1.25) is not None:
+        return None
+    if other_loss(trace) is not None and improving(trace) is not None:
         return None
     for name, series in distances(trace):
         half = series.since(int(series.steps[len(series) // 2]))

@@ -6,12 +6,15 @@ import time
 from typing import Literal
 
 GRACE = 4  # iterations that are always read: wiring faults show at once
+PURSES = {"probe": 0.3, "judge": 0.1}  # shares of the overhead, once opened; readings have the rest
 
 
 class Governor:
     """Keeps time spent watching under `overhead` x time elapsed, or reads on a fixed stride.
 
-    Time is the host's: on an accelerator it is the time to queue the work.
+    What is done now and then, and may cost more than a reading, has a purse of its own: else
+    readings would spend every budget before it, or wait for it. Time is the host's: on an
+    accelerator it is the time to queue the work.
     """
 
     def __init__(
@@ -24,7 +27,7 @@ class Governor:
         self._reading = 0.0  # spent on the reading under way
         self._costliest = 0.0
         self._warm = False
-        self._reserved = 0.0
+        self._purses: dict[str, float] = {}  # spent from each
         self._began: float | None = None
 
     def start(self) -> None:
@@ -42,11 +45,17 @@ class Governor:
         """Time spent watching over time elapsed."""
         return self.spent / self.elapsed if self.elapsed > 0 else 0.0
 
-    def charge(self, seconds: float, reading: bool) -> None:
-        """Account for time spent, on a reading or on something that is paid by itself."""
+    def open(self, purse: str) -> None:
+        """Set aside a share of the overhead for work of this kind."""
+        self._purses.setdefault(purse, 0.0)
+
+    def charge(self, seconds: float, reading: bool, purse: str | None = None) -> None:
+        """Account for time spent: on a reading, from a purse, or on something beside both."""
         self.spent += seconds
         if reading:
             self._reading += seconds
+        if purse is not None:
+            self._purses[purse] += seconds
 
     def settle(self, read: bool) -> None:
         """An iteration is over: a slowly forgotten maximum foretells the next reading's cost."""
@@ -59,16 +68,11 @@ class Governor:
         """Whether iteration number `iteration` (from 0) is to be read."""
         if self.schedule == "fixed":
             return (iteration + 1) % self.stride == 0  # with the tick that it closes
-        return iteration < GRACE or self._fits(self._costliest + self._reserved)
+        spent = self.spent - sum(self._purses.values()) + self._costliest
+        share = 1.0 - sum(PURSES[purse] for purse in self._purses)
+        return iteration < GRACE or spent <= share * self.overhead * self.elapsed
 
-    def affords(self, seconds: float) -> bool:
-        """Whether work of about `seconds` fits now; always under a fixed schedule.
-
-        Where it does not, readings wait until it does: else they would spend every budget first.
-        """
-        fits = self.schedule == "fixed" or self._fits(seconds)
-        self._reserved = 0.0 if fits else seconds
-        return fits
-
-    def _fits(self, seconds: float) -> bool:
-        return self.spent + seconds <= self.overhead * self.elapsed
+    def affords(self, seconds: float, purse: str) -> bool:
+        """Whether an open purse holds `seconds` now; always under a fixed schedule."""
+        whole = PURSES[purse] * self.overhead * self.elapsed
+        return self.schedule == "fixed" or self._purses[purse] + seconds <= whole

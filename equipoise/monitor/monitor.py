@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,14 +16,15 @@ from torch import Tensor
 from equipoise.clinic import diagnose
 from equipoise.errors import EquipoiseError, StopTraining
 from equipoise.game import OBJECTIVES
-from equipoise.monitor.arguments import Modules, OnFinding, Optimizers, check, seats
+from equipoise.monitor.arguments import ROLES, Modules, OnFinding, Optimizers, check, seats
 from equipoise.monitor.audit import Audit, callables
+from equipoise.monitor.capture import Callables, Capture, Given, HeldOut
 from equipoise.monitor.governor import Governor
 from equipoise.monitor.history import History
 from equipoise.monitor.infer import Inference
 from equipoise.monitor.observation import Observation
 from equipoise.monitor.player import Player
-from equipoise.monitor.probes import held_out_logits
+from equipoise.monitor.probing import Probing, chosen
 from equipoise.monitor.pull import Pull
 from equipoise.monitor.readings import whole_logits
 from equipoise.monitor.tick import Tick
@@ -54,7 +55,7 @@ class Monitor:
         generator_optimizer: Optimizers = None,
         discriminator_optimizer: Optimizers = None,
         *,
-        held_out: Tensor | None = None,
+        held_out: HeldOut = None,
         objective: str | None = None,
         run_dir: str | os.PathLike[str] | None = None,
         overhead: float = 0.01,
@@ -63,6 +64,12 @@ class Monitor:
         schedule: Literal["adaptive", "fixed"] = "adaptive",
         stride: int = 10,
         adversarial_start: int = 0,
+        generate: Callables = None,
+        discriminate: Callables = None,
+        training: Tensor | None = None,
+        latents: Tensor | None = None,
+        penalties: Mapping[str, float] | None = None,
+        probes: Sequence[str] | None = None,
         header: Mapping[str, Any] | None = None,
     ) -> None:
         """Attach to the players.
@@ -71,7 +78,8 @@ class Monitor:
             generator, discriminator: a module, several as a list or mapping, or None.
             generator_optimizer, discriminator_optimizer: likewise; their step hooks are used.
                 Without them gradients are read at `observe`, untagged, and movement is unknown.
-            held_out: reals never trained on, (N, ...); lets overfitting be told from dominance.
+            held_out: reals never trained on, (N, ...), or (reals, labels); lets overfitting be told
+                from dominance, and memorizing from learning.
             objective: a name of `equipoise.game.OBJECTIVES`; None = inferred, and said so.
             run_dir: where the trace is written; None keeps it in memory.
             overhead: share of the loop's time that watching may cost, in (0, 1].
@@ -80,6 +88,13 @@ class Monitor:
             tick: observes between two rows of the trace.
             schedule: "adaptive" holds `overhead`; "fixed" reads every `stride` observes.
             adversarial_start: step before which a still discriminator is normal.
+            generate: stands for the first generator in probes: of (latents, ...), as the loop calls
+                it. None: the module itself, with the arguments of a real call.
+            discriminate: likewise for the discriminator, of (samples, ...).
+            training: reals trained on, (N, ...); None: those that `observe` is shown.
+            latents: what the generator is called with, (N, ...); None: a real call's.
+            penalties: weight of each penalty in the discriminator's loss, by name.
+            probes: names of `equipoise.monitor.probes.PROBES`, [] for none; None: the cheap ones.
             header: further entries for the trace's header.
 
         Raises:
@@ -91,7 +106,6 @@ class Monitor:
         self._tick_length = tick
         self._governor = Governor(overhead, schedule, stride)
         self._tick = Tick()
-        self._held_out = held_out
         self._objective = objective
         self._inference = Inference()
         self._on_finding = on_finding
@@ -99,7 +113,7 @@ class Monitor:
         self._failed = False
         self._step = self._observed = self._images = 0
         self._judge_at = 1
-        self._cost = {"probe": 0.0, "judge": 0.0}  # seconds, the last time each was done
+        self._judging = 0.0  # seconds, the last time
         self._history = History(
             Path(run_dir) if run_dir is not None else None,
             {
@@ -111,9 +125,6 @@ class Monitor:
                 **(header or {}),
             },
         )
-        self._critic = next(
-            (s.modules[0] for s in taken if s.role != "generator" and s.modules), None
-        )
         self._players = [
             Player(seat.name, seat.modules, seat.optimizer, self._tick.add, self._guarded)
             for seat in taken
@@ -121,12 +132,28 @@ class Monitor:
         self._called = callables(generator), callables(discriminator)
         self._pull = Pull(self._called[0], self._tick.add, self._guarded)
         self._seats, self._start = taken, adversarial_start
+        given = Given(held_out, training, latents, generate, discriminate, penalties or {})
+        self._probing = self._prepare(given, chosen(probes))
+        if on_finding is not None:
+            self._governor.open("judge")
         self._audit: Audit | None = None
         self._leaves = False
         self._state_facts()
         self._want_next()
         if Monitor.on_attach is not None:
             Monitor.on_attach(self)
+
+    def _prepare(self, given: Given, probes: Sequence[str]) -> Probing:
+        if probes:
+            self._governor.open("probe")
+        called = dict(zip(ROLES, self._called, strict=True))
+        return Probing(
+            Capture(self._seats, called, given, self._guarded),
+            probes,
+            lambda seconds: self._governor.affords(seconds, "probe"),
+            self._tick.add,
+            self._history.fact,
+        )
 
     def audit(self, steps: int = 2, *, stop: bool = False) -> None:
         """Arm the wiring audit for the next `steps` updates of each player.
@@ -231,6 +258,7 @@ class Monitor:
             "observed": self._observed,
             "images": self._images,
             "updates": updates,
+            "probes": self._probing.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -239,6 +267,8 @@ class Monitor:
         self._images = int(state["images"])
         for player in self._players:
             player.count_from(int(state["updates"].get(player.name, 0)))
+        if "probes" in state:
+            self._probing.load_state_dict(state["probes"])
         self._history.resume(self._step)
         self._announced = self._history.found()
         self._want_next()
@@ -272,6 +302,7 @@ class Monitor:
         """Decide whether the next iteration is read, so that its hooks know."""
         self._reading = self._governor.reads(self._observed)
         self._pull.wanted = self._reading
+        self._probing.want(self._reading)
         for player in self._players:
             player.wanted = self._reading
 
@@ -286,6 +317,7 @@ class Monitor:
         if self._reading:
             with torch.no_grad():
                 self._read(seen)
+                self._probing.observe(seen)
 
     def _read(self, seen: Observation) -> None:
         neutral = self._neutral(seen)
@@ -320,8 +352,8 @@ class Monitor:
             self._history.fact("objective", fact)
 
     def _close_tick(self) -> None:
-        began = time.perf_counter()
         self._probe()
+        began = time.perf_counter()
         values = self._tick.fetch()
         for player in self._players:
             if player.optimizer is not None:
@@ -332,26 +364,24 @@ class Monitor:
         self._history.add(self._step, self._images / 1000, self._governor.elapsed, values)
 
     def _probe(self) -> None:
-        if self._held_out is None or self._critic is None:
-            return
-        if self._governor.affords(self._cost["probe"]):
-            began = time.perf_counter()
-            logits = held_out_logits(self._critic, self._held_out)
-            self._tick.add("logits/held_out/mean", logits.mean())
-            self._cost["probe"] = time.perf_counter() - began
+        rates = {p.name: p.learning_rate or 0.0 for p in self._players}
+        step_seconds = self._governor.elapsed / max(self._observed, 1)
+        seconds = self._probing.run(self._known, rates, step_seconds)
+        if seconds:
+            self._governor.charge(seconds, reading=False, purse="probe")
 
     def _announce(self) -> None:
         ticks = self._observed // self._tick_length
         if self._on_finding is None or ticks < self._judge_at:
             return
-        if not self._governor.affords(self._cost["judge"]):
+        if not self._governor.affords(self._judging, "judge"):
             return
         self._judge_at = ticks + max(1, ticks // JUDGED_EVERY)
         found: list[Finding] = []
         began = time.perf_counter()
         self._safely(lambda: found.extend(self._new_findings()))
-        self._cost["judge"] = time.perf_counter() - began
-        self._governor.charge(self._cost["judge"], reading=False)
+        self._judging = time.perf_counter() - began
+        self._governor.charge(self._judging, reading=False, purse="judge")
         for finding in found:
             self._act(finding)
 
@@ -398,5 +428,6 @@ class Monitor:
         if self._audit is not None:
             self._audit.stop()
         self._pull.detach()
+        self._probing.detach()
         for player in self._players:
             player.detach()

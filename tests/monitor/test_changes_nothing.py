@@ -77,7 +77,12 @@ def test_training_is_bitwise_the_same(bare, options, held_out):
     trace = monitors[0].trace()
     assert len(trace.series("auc/discriminator")) > 0, "it did watch"
     if held_out and options["schedule"] == "fixed":
-        assert len(trace.series("logits/held_out/mean")) == STEPS // options["tick"]
+        assert len(trace.series("logits/held_out/mean")) >= 2
+        assert "forgetting" in trace.signals
+    assert not [fact for fact in trace.facts if fact.startswith("probe_failed")]
+
+
+EACH_STEP = {"schedule": "fixed", "stride": 1, "tick": 1}
 
 
 def test_the_probe_reads_held_out_reals_in_evaluation_mode():
@@ -85,8 +90,12 @@ def test_the_probe_reads_held_out_reals_in_evaluation_mode():
     generator, discriminator = noisy_players()
     discriminator[1].eval()  # a part that the user froze stays as it was
     held_out = ring(48)
-    monitor = Monitor(generator, discriminator, held_out=held_out, schedule="fixed", tick=1)
-    monitor.observe()
+    monitor = Monitor(
+        generator, discriminator, held_out=held_out, probes=["overfitting"], **EACH_STEP
+    )
+    with torch.no_grad():
+        discriminator(held_out)
+    monitor.observe(real=held_out)
     modes = [part.training for part in discriminator.modules()]
     assert modes == [True, True, False, True, True, True]
     with torch.no_grad():
@@ -105,9 +114,11 @@ class Noise(torch.nn.Module):
 def test_a_probe_that_draws_random_numbers_gives_them_back():
     generator, discriminator = plain_players()
     noisy = torch.nn.Sequential(Noise(), discriminator)
-    monitor = Monitor(generator, noisy, held_out=ring(8), schedule="fixed", tick=1)
+    reals = ring(8)
+    monitor = Monitor(generator, noisy, held_out=ring(8), probes=["overfitting"], **EACH_STEP)
+    noisy(reals)
     before = torch.get_rng_state()
-    monitor.observe()
+    monitor.observe(real=reals)
     assert torch.equal(torch.get_rng_state(), before)
     assert len(monitor.trace().series("logits/held_out/mean")) == 1
 

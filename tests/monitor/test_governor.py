@@ -73,8 +73,9 @@ def test_a_fixed_schedule_reads_every_stride_whatever_it_costs(clock, stride):
 
 
 def test_work_dearer_than_a_reading_gets_its_turn(clock):
-    """Readings alone would spend every budget; what was asked for once is saved for."""
+    """Readings alone would spend every budget; a purse is saved for."""
     governor, done = Governor(0.01, "adaptive", 10), []
+    governor.open("probe")
     for iteration in range(4000):
         governor.start()
         wanted = governor.reads(iteration)
@@ -82,14 +83,14 @@ def test_work_dearer_than_a_reading_gets_its_turn(clock):
         if wanted:
             clock.now += 0.1
             governor.charge(0.1, reading=True)
-        if iteration % 50 == 49 and governor.affords(2.0):
+        if iteration % 50 == 49 and governor.affords(2.0, "probe"):
             clock.now += 2.0
-            governor.charge(2.0, reading=False)
+            governor.charge(2.0, reading=False, purse="probe")
             done.append(iteration)
         governor.settle(wanted)
-    assert len(done) >= 10
+    assert len(done) == pytest.approx(0.3 * 0.01 * 4000 / 2.0, abs=1)
     assert governor.share <= 0.01
-    assert Governor(0.01, "fixed", 10).affords(1e9)
+    assert Governor(0.01, "fixed", 10).affords(1e9, "probe")
 
 
 def test_before_the_first_iteration_nothing_is_spent():
@@ -110,7 +111,7 @@ def test_the_monitor_says_what_it_spent_and_holds_it(monkeypatch):
         clock.now += 0.01
 
     monkeypatch.setattr(Observation, "readings", costly)
-    state = play(1000, lambda *given: Monitor(*given, tick=10), on_step=work)
+    state = play(1000, lambda *given: Monitor(*given, tick=10, probes=[]), on_step=work)
     trace = state.monitor.trace()
     spent = trace.series("cost/monitor").values
     assert len(spent) == 100

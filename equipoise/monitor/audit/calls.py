@@ -106,7 +106,7 @@ class Calls:
             any(t.grad_fn is not None for t in samples),
             any(_reaches(t.grad_fn, self._parameters) for t in samples),
             [t.detach() for t in samples],
-            any(_shares(samples[0], made) for made in self._made),
+            any(shares(samples[0], made) for made in self._made),
             found[0].dtype,
         )
         logits = {id(t) for t in logit_tensors(output)}
@@ -153,7 +153,7 @@ class Calls:
 
     def _by_logits(self, kind: str, tensor: Tensor) -> None:
         parts = [p for call in self._open for p in call.parts if p.held is not None]
-        same = [(p, _offset(p, tensor)) for p in parts if _shares(p.held, tensor)]
+        same = [(p, _offset(p, tensor)) for p in parts if shares(p.held, tensor)]
         if not same:
             wanted = tensor.detach().reshape(-1).float()
             same = [(p, at) for p in parts for at in _found_at(p.values, wanted)]
@@ -163,9 +163,9 @@ class Calls:
 
     def _by_samples(self, call: Call, real: Any, fake: Any) -> None:
         first, kind = call.inputs[0], None
-        if call.made or call.attached or _equal(first, fake):
+        if call.made or call.attached or equal(first, fake):
             kind = "fake"
-        elif _equal(first, real):
+        elif equal(first, real):
             kind = "real"
         if kind is not None:
             for part in call.parts:
@@ -225,7 +225,8 @@ def logit_tensors(output: Any) -> list[Tensor]:
     return tensors(output)
 
 
-def _shares(a: Tensor | None, b: Tensor) -> bool:
+def shares(a: Tensor | None, b: Tensor) -> bool:
+    """Whether two tensors lie in one piece of memory."""
     if a is None or a.device != b.device or not a.numel() or not b.numel():
         return False
     return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
@@ -244,10 +245,11 @@ def _found_at(values: Tensor, wanted: Tensor) -> list[int]:
     return [at for at in starts if torch.equal(values[at : at + len(wanted)], wanted)]
 
 
-def _equal(a: Tensor, b: Any) -> bool:
+def equal(a: Tensor, b: Any) -> bool:
+    """Whether `b` is the same samples: in one piece of memory with `a`, or number by number."""
     if not isinstance(b, Tensor) or a.shape != b.shape or a.device != b.device:
         return False
-    return _shares(a, b) or torch.equal(a, b.detach().to(a.dtype))
+    return shares(a, b) or torch.equal(a, b.detach().to(a.dtype))
 
 
 def _maker(tensor: Tensor) -> str:

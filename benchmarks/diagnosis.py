@@ -26,6 +26,7 @@ from benchmarks import cells
 from benchmarks.faults.healthy import CONFIGURATIONS
 from benchmarks.faults.peers import PACKAGES, PEERS, RULES, Tool
 from benchmarks.faults.recipes import FAULTS
+from benchmarks.faults.settings import setting
 from equipoise.clinic import diagnose
 from equipoise.recipe import Recipe, load
 from equipoise.record import Trace, write_text
@@ -51,12 +52,13 @@ class Case:
         """What is played."""
         edit: Mapping[str, Any]
         if self.fault:
-            edit = FAULTS[self.fault].edits[self.severity]
+            edit = {**setting(self.preset, seed), **FAULTS[self.fault].edits[self.severity]}
         else:
             edit = CONFIGURATIONS[self.name][1]
         kimg = BUDGETS[self.preset]
         pace = {"kimg": kimg, "evaluation.every_kimg": kimg / 12, "checkpoint.every_kimg": kimg}
-        return load(self.preset).edit({**pace, **edit, "seed": seed})
+        aside = {"data.held_out": 0.1} if self.preset == "digits" else {}
+        return load(self.preset).edit({**pace, **aside, **edit, "seed": seed})
 
 
 def library() -> list[Case]:

@@ -58,9 +58,9 @@ def test_importing_loads_no_room_until_a_name_is_asked_for():
 
 def test_an_unknown_name_is_an_attribute_error_that_suggests():
     with pytest.raises(AttributeError, match="module 'equipoise' has no attribute 'Monitr'"):
-        equipoise.Monitr  # noqa: B018
+        equipoise.Monitr  # noqa: B018 - the look-up is the test
     with pytest.raises(AttributeError, match="did you mean 'Monitor'"):
-        equipoise.Monitr  # noqa: B018
+        equipoise.Monitr  # noqa: B018 - the look-up is the test
     assert not hasattr(equipoise, "__wrapped__")
 
 

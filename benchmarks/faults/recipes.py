@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 Edit = Mapping[str, Any]
-POINTS, DIGITS = ("ring", "grid"), ("digits",)
-EVERYWHERE = (*POINTS, *DIGITS)
+DIGITS = ("digits",)
+EVERYWHERE = ("ring", *DIGITS)
+MODES = ("ring", "grid", *DIGITS)  # what loses modes is tried where there are many
 UNPENALIZED: Edit = {"penalties.r1.gamma": 0.0, "penalties.r2.gamma": 0.0}
 
 
@@ -76,6 +77,7 @@ _FAULTS = (
         "no penalty at a high rate",
         ("mode_collapse", "discriminator_dominance"),
         _free(_both(1, 2, 4)),
+        presets=MODES,
         why="nothing makes the game converge",
     ),
     Fault(
@@ -179,6 +181,7 @@ _FAULTS = (
         "hinge without constraint",
         ("mode_collapse", "runaway_logits"),
         _free(_each("optimizer.discriminator.lr", 2e-3, 4e-3, 1e-2, objective__name="hinge")),
+        presets=MODES,
         why="beyond its margins nothing holds it",
     ),
     Fault(
@@ -229,6 +232,7 @@ _FAULTS = (
         ("mode_collapse",),
         _each("balance.top_k.floor", 0.25, 0.1, 0.05,
               balance__top_k__gamma=0.01, balance__top_k__epoch_kimg=1.0),
+        presets=MODES,
         why="what is not yet good is never taught",
     ),
     Fault(
@@ -264,6 +268,20 @@ _FAULTS = (
               objective__name="minimax"),
         DIGITS,
         why="small gradients are lost to their type",
+    ),
+    Fault(
+        "too little data",
+        ("discriminator_overfitting", "memorization"),
+        _each("data.limit", 128, 48, 16),
+        DIGITS,
+        why="the discriminator learns them by heart, and the generator copies",
+    ),
+    Fault(
+        "too little data, no penalty",
+        ("discriminator_overfitting", "discriminator_dominance"),
+        _free(_each("data.limit", 256, 96, 32)),
+        DIGITS,
+        why="with nothing to flatten it, the discriminator knows each sample",
     ),
     Fault(
         "truncated evaluation",

@@ -250,9 +250,9 @@ def list_family(
 
 @app.command()
 def explain(
-    name: Annotated[str, typer.Argument(help="A failure, remedy or signal.")],
+    name: Annotated[str, typer.Argument(help="A failure, remedy, advice, check or signal.")],
 ) -> None:
-    """Explain a failure, a remedy or a signal."""
+    """Explain a failure, a remedy, contradicted advice, a check or a signal."""
     from equipoise.cli.catalogue import explain_entry
 
     explain_entry(name)

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from equipoise.cli.say import console
 from equipoise.clinic import FAILURES, REMEDIES, RULES
+from equipoise.clinic.advice import ADVICE, contradicted
+from equipoise.clinic.preflight import CHECKS
 from equipoise.errors import RecipeError, nearest, unknown
 from equipoise.recipe import load, preset_names
 from equipoise.record import SIGNALS, describe
@@ -32,6 +34,18 @@ def _failures() -> dict[str, str]:
 
 def _remedies() -> dict[str, str]:
     return {r.id: r.title for r in REMEDIES.values()}
+
+
+def _advice() -> dict[str, str]:
+    return {a.id: f"{a.said} (contradicted)" for a in ADVICE.values()}
+
+
+def _checks() -> dict[str, str]:
+    return {
+        c.id: f"looks at {c.looks_at}; speaks at: {c.threshold}"
+        + ("" if c.failure is None else f" ({c.failure})")
+        for c in CHECKS.values()
+    }
 
 
 def _signals() -> dict[str, str]:
@@ -97,6 +111,8 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "presets": _presets,
     "failures": _failures,
     "remedies": _remedies,
+    "advice": _advice,
+    "checks": _checks,
     "signals": _signals,
     "objectives": _objectives,
     "penalties": _penalties,
@@ -129,35 +145,86 @@ def list_entries(family: str) -> None:
 
 
 def explain_entry(name: str) -> None:
-    """Print all that is known of a failure, a remedy or a signal."""
-    out = console()
-    if name in FAILURES:
-        failure = FAILURES[name]
-        out.print(f"[bold]{name}[/] ({failure.group})\n{escape(failure.meaning)}")
-        out.print(f"Looks like: {failure.looks_like}.", markup=False)
-        out.print(f"Confused with: {failure.confused_with}.", markup=False)
-        treating = sorted((r.treats[name], r.title) for r in REMEDIES.values() if name in r.treats)
-        for rank, title in treating:
-            out.print(f"{rank}. {title}", markup=False)
-        if name not in RULES:
-            out.print("No rule looks for it yet.")
-    elif name in REMEDIES:
-        remedy = REMEDIES[name]
-        out.print(f"[bold]{name}[/]: {escape(remedy.title)}\n{escape(remedy.why)}")
-        out.print(f"Treats: {', '.join(remedy.treats)}. {remedy.caution}", markup=False)
-        out.print(remedy.code, markup=False)
-    elif (signal := describe(name)) is not None:
-        out.print(f"[bold]{escape(name)}[/]: {escape(signal.meaning)}")
-        out.print(f"Unit: {signal.unit}.", markup=False)
-        out.print(
-            f"Measured: {signal.measured} ({signal.tier}). Source: {signal.source}", markup=False
-        )
-    else:
+    """Print all that is known of a failure, remedy, contradicted advice, check or signal."""
+    for known, explain in EXPLAINED.items():
+        if name in TABLES[known]:
+            explain(name)
+            return
+    if describe(name) is None:
         raise RecipeError(_unexplained(name))
+    _explain_signal(name)
+
+
+def _explain_failure(name: str) -> None:
+    out, failure = console(), FAILURES[name]
+    out.print(f"[bold]{name}[/] ({failure.group})\n{escape(failure.meaning)}")
+    out.print(f"Looks like: {failure.looks_like}.", markup=False)
+    out.print(f"Confused with: {failure.confused_with}.", markup=False)
+    treating = sorted((r.treats[name], r.title) for r in REMEDIES.values() if name in r.treats)
+    for rank, title in treating:
+        out.print(f"{rank}. {title}", markup=False)
+    for advice in contradicted(name):
+        out.print(f"Not prescribed ({advice.id}): {advice.said}", markup=False)
+    early = [c.id for c in CHECKS.values() if c.failure == name]
+    if early:
+        out.print(f"Checked before the first step: {', '.join(early)}.", markup=False)
+    if name not in RULES:
+        out.print("No rule looks for it yet.")
+
+
+def _explain_remedy(name: str) -> None:
+    out, remedy = console(), REMEDIES[name]
+    out.print(f"[bold]{name}[/]: {escape(remedy.title)}\n{escape(remedy.why)}")
+    out.print(f"Treats: {', '.join(remedy.treats)}. {remedy.caution}", markup=False)
+    out.print(remedy.code, markup=False)
+    if remedy.sources:
+        out.print(f"Sources: {'; '.join(remedy.sources)}", markup=False)
+
+
+def _explain_advice(name: str) -> None:
+    out, advice = console(), ADVICE[name]
+    out.print(f"[bold]{name}[/], not prescribed: {escape(advice.said)}")
+    out.print(f"Said of: {', '.join(advice.failures)}.", markup=False)
+    out.print(f"Why not: {advice.why_not}", markup=False)
+    if advice.instead:
+        out.print(f"Instead: {', '.join(advice.instead)}.", markup=False)
+    out.print(f"Sources: {'; '.join(advice.sources)}", markup=False)
+
+
+def _explain_check(name: str) -> None:
+    out, check = console(), CHECKS[name]
+    kind = "advice" if check.failure is None else f"finds {check.failure}"
+    out.print(f"[bold]{name}[/] (checked before the first step; {kind})")
+    out.print(f"Looks at: {check.looks_at}.", markup=False)
+    out.print(f"Speaks at: {check.threshold}. [{check.source}]", markup=False)
+    out.print(f"Way out: {check.way_out}", markup=False)
+    out.print(f"Needs: {', '.join(check.needs) or 'nothing'}.", markup=False)
+
+
+def _explain_signal(name: str) -> None:
+    out, signal = console(), describe(name)
+    assert signal is not None
+    out.print(f"[bold]{escape(name)}[/]: {escape(signal.meaning)}")
+    out.print(f"Unit: {signal.unit}.", markup=False)
+    out.print(f"Measured: {signal.measured} ({signal.tier}). Source: {signal.source}", markup=False)
+
+
+TABLES: dict[str, Mapping[str, Any]] = {
+    "failure": FAILURES,
+    "remedy": REMEDIES,
+    "advice": ADVICE,
+    "check": CHECKS,
+}
+EXPLAINED: dict[str, Callable[[str], None]] = {
+    "failure": _explain_failure,
+    "remedy": _explain_remedy,
+    "advice": _explain_advice,
+    "check": _explain_check,
+}
 
 
 def _unexplained(name: str) -> str:
-    guess = nearest(name, [*FAILURES, *REMEDIES, *SIGNALS])
+    guess = nearest(name, [*(n for table in TABLES.values() for n in table), *SIGNALS])
     hint = f"; did you mean {guess!r}?" if guess else ""
-    lists = "equipoise list failures, list remedies, list signals"
-    return f"unknown failure, remedy or signal {name!r}{hint} (all names: {lists})"
+    lists = "equipoise list failures, list remedies, list advice, list checks, list signals"
+    return f"unknown failure, remedy, advice, check or signal {name!r}{hint} (all names: {lists})"

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from equipoise.clinic.notes import NOTES
+from equipoise.clinic.order import STEPS, settled
 from equipoise.clinic.remedies import prescribe
-from equipoise.clinic.rules import EXACT, RULES
+from equipoise.clinic.rules import RULES
 from equipoise.clinic.windows import FEWEST
 from equipoise.record import SIGNALS, Diagnosis, Finding, Trace, Verdict
 
@@ -20,10 +21,10 @@ DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
 
 
 def diagnose(trace: Trace) -> Diagnosis:
-    """Judge a trace: exact rules first, which veto the others; then notes and what is missing."""
+    """Judge a trace in the order of `equipoise.clinic.order`; then notes and what is missing."""
     with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge to any size
         findings = _findings(trace)
-        notes = tuple(note for judge in NOTES if (note := judge(trace)) is not None)
+        notes = tuple(note for judge in NOTES.values() if (note := judge(trace)) is not None)
     return Diagnosis(
         verdict=_verdict(trace, findings),
         findings=findings,
@@ -36,15 +37,13 @@ def diagnose(trace: Trace) -> Diagnosis:
 
 def _findings(trace: Trace) -> tuple[Finding, ...]:
     found: list[Finding] = []
-    for name, rule in RULES.items():
-        if name not in EXACT and any(f.failure in EXACT for f in found):
+    for step, names in STEPS:
+        judged = (RULES[name](trace) for name in names)
+        found += [finding for finding in judged if finding is not None]
+        if step == "exact" and found:
             break  # whatever else it looks like follows from the exact cause
-        finding = rule(trace)
-        if finding is not None:
-            found.append(finding)
     recipe = trace.header.get("recipe")
-    found.sort(key=lambda f: (-f.confidence, f.since))
-    return tuple(replace(f, remedies=prescribe(f.failure, recipe)) for f in found)
+    return tuple(replace(f, remedies=prescribe(f.failure, recipe)) for f in settled(found))
 
 
 def _verdict(trace: Trace, findings: tuple[Finding, ...]) -> Verdict:

@@ -8,6 +8,7 @@ from typing import Any
 from equipoise.data.arrays import ArraySource
 from equipoise.data.curriculum import CoreFirst, core_first
 from equipoise.data.digits import open_digits
+from equipoise.data.divided import divided
 from equipoise.data.folder import open_folder
 from equipoise.data.randomness import generator_for, normal
 from equipoise.data.source import Augmentation, Source
@@ -45,6 +46,7 @@ __all__ = [
     "MixtureSource",
     "Source",
     "core_first",
+    "divided",
     "generator_for",
     "grid",
     "normal",

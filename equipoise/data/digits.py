@@ -57,7 +57,7 @@ def open_digits(
 @functools.cache
 def _loaded() -> tuple[Tensor, Tensor]:
     try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped,unused-ignore]
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped,unused-ignore]  # no stubs
     except ImportError as error:
         raise errors.need("scikit-learn", "train") from error
     bunch = load_digits()

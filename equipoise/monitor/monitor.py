@@ -24,7 +24,7 @@ from equipoise.monitor.history import History
 from equipoise.monitor.infer import Inference
 from equipoise.monitor.observation import Observation
 from equipoise.monitor.player import Player
-from equipoise.monitor.probing import Probing, chosen
+from equipoise.monitor.probing import Probing, chosen, playable
 from equipoise.monitor.pull import Pull
 from equipoise.monitor.readings import whole_logits
 from equipoise.monitor.tick import Tick
@@ -93,7 +93,8 @@ class Monitor:
             discriminate: likewise for the discriminator, of (samples, ...).
             training: reals trained on, (N, ...); None: those that `observe` is shown.
             latents: what the generator is called with, (N, ...); None: a real call's.
-            penalties: weight of each penalty in the discriminator's loss, by name.
+            penalties: weight of each of the discriminator's penalties, by name, for probes that
+                differentiate its loss; those that need more than images are left out.
             probes: names of `equipoise.monitor.probes.PROBES`, [] for none; None: the cheap ones.
             header: further entries for the trace's header.
 
@@ -132,8 +133,8 @@ class Monitor:
         self._called = callables(generator), callables(discriminator)
         self._pull = Pull(self._called[0], self._tick.keep, self._guarded)
         self._seats, self._start = taken, adversarial_start
-        given = Given(held_out, training, latents, generate, discriminate, penalties or {})
-        self._probing = self._prepare(given, chosen(probes))
+        given = Given(held_out, training, latents, generate, discriminate, playable(penalties))
+        self._probing = self._prepare(given, chosen(probes, schedule == "fixed"))
         if on_finding is not None:
             self._governor.open("judge")
         self._audit: Audit | None = None
@@ -365,7 +366,9 @@ class Monitor:
     def _probe(self) -> None:
         rates = {p.name: p.learning_rate or 0.0 for p in self._players}
         step_seconds = self._governor.elapsed / max(self._observed, 1)
-        seconds = self._probing.run(self._known, rates, step_seconds)
+        fixed = self._governor.schedule == "fixed"
+        turn = self._observed // self._tick_length if fixed else None
+        seconds = self._probing.run(self._known, rates, step_seconds, turn)
         if seconds:
             self._governor.charge(seconds, reading=False, purse="probe")
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from equipoise.errors import unknown
+from equipoise.game import PENALTIES, WEIGHT_PENALTIES
 from equipoise.monitor.capture import Capture
 from equipoise.monitor.observation import Observation
 from equipoise.monitor.probes import PROBES, Prober, Scene
@@ -17,8 +18,11 @@ ASKED_FOR = frozenset({"quantiles", "curvature", "spectrum", "duality"})
 DEFAULT = tuple(name for name in PROBES if name not in ASKED_FOR)
 
 
-def chosen(probes: Sequence[str] | None) -> tuple[str, ...]:
+def chosen(probes: Sequence[str] | None, fixed: bool = False) -> tuple[str, ...]:
     """The probes to run; None: `DEFAULT`.
+
+    On a fixed schedule those that compare with their last run are left out unless named: after a
+    resume they would have none.
 
     Raises:
         ValueError: a name that is not in `PROBES`.
@@ -28,7 +32,22 @@ def chosen(probes: Sequence[str] | None) -> tuple[str, ...]:
     for name in probes or ():
         if name not in PROBES:
             raise ValueError(unknown("probe", name, PROBES))
-    return DEFAULT if probes is None else tuple(probes)
+    if probes is not None:
+        return tuple(probes)
+    return tuple(name for name in DEFAULT if not (fixed and PROBES[name].remembers))
+
+
+def playable(penalties: Mapping[str, float] | None) -> dict[str, float]:
+    """Of a discriminator's penalties those that probes can play: they need images alone.
+
+    Raises:
+        ValueError: no such penalty.
+    """
+    penalties = penalties or {}
+    for name in penalties:
+        if name not in PENALTIES and name not in WEIGHT_PENALTIES:
+            raise ValueError(unknown("penalty", name, (*PENALTIES, *WEIGHT_PENALTIES)))
+    return {n: g for n, g in penalties.items() if n in PENALTIES and not PENALTIES[n].needs}
 
 
 class Probing:
@@ -60,13 +79,22 @@ class Probing:
         """Whether the next iteration's calls are to be kept."""
         self._capture.wanted = wanted and not self._off
 
-    def run(self, objective: str | None, rates: Mapping[str, float], step_seconds: float) -> float:
-        """Run the next probe where it fits; its seconds, 0 where none ran."""
+    def run(
+        self,
+        objective: str | None,
+        rates: Mapping[str, float],
+        step_seconds: float,
+        turn: int | None,
+    ) -> float:
+        """Run the next probe where it fits; its seconds, 0 where none ran.
+
+        `turn`: on a fixed schedule the number of the tick, which alone says what runs.
+        """
         scene = None if self._off else self._capture.scene(objective, rates)
         if scene is None:
             return 0.0
         self._prober.scene = scene
-        run = self._prober.run(step_seconds)
+        run = self._prober.run(step_seconds) if turn is None else self._prober.run_at(turn)
         self._tell_broken()
         if run is None:
             return 0.0

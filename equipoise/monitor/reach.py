@@ -39,7 +39,7 @@ def gradient_reach(makes: Way, judges: Way) -> float | None:
         if not found:
             return 0.0
         total = sum((t * torch.randn_like(t)).sum() for t in found)
-        gradients = torch.autograd.grad(total, weights, allow_unused=True)  # type: ignore[arg-type]
+        gradients = torch.autograd.grad(total, weights, allow_unused=True)  # type: ignore[arg-type]  # no int: `found` holds some
     except RuntimeError:
         return None
     live = [g is not None and bool((g != 0).any()) for g in gradients]

@@ -80,7 +80,11 @@ class Curriculum(Part):
 
 
 class Data(Part):
-    """Where reals come from: "ring", "grid", "digits", or "folder" with its path."""
+    """Where reals come from: "ring", "grid", "digits", or "folder" with its path.
+
+    `limit` samples are trained on; `held_out` of all samples never are, and serve to tell learning
+    from memorizing. Metrics judge against everything.
+    """
 
     kind: str
     path: str | None = None
@@ -88,6 +92,8 @@ class Data(Part):
     channels: Literal[1, 3] | None = None
     augment: Augment = Augment()
     curriculum: Curriculum | None = None
+    limit: Count | None = None
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
 class Network(Part):

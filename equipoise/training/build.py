@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from equipoise.data import core_first, open_source
+from equipoise.data import core_first, divided, open_source
 from equipoise.errors import RecipeError, need
 from equipoise.game import (
     PLAIN,
@@ -47,24 +47,26 @@ def build(recipe: Recipe) -> Game:
     """
     check_names(recipe)
     fabric = _fabric(recipe)
-    source = _source(recipe)
+    whole = _source(recipe)
     with _fitting(recipe):
-        players = build_players(recipe, tuple(source.shape))
+        players = build_players(recipe, tuple(whole.shape))
         _placed(recipe, fabric, players)
-        game = _assembled(recipe, fabric, source, players)
+        game = _assembled(recipe, fabric, whole, players)
         game.dials = dials_of(game)
         game.controls = controls_of(game)
     return game
 
 
-def _assembled(recipe: Recipe, fabric: Fabric, source: Any, players: Players) -> Game:
+def _assembled(recipe: Recipe, fabric: Fabric, whole: Any, players: Players) -> Game:
     networks = {"generator": players.generator, "discriminator": players.discriminator}
-    reals = source.reals(recipe.evaluation.samples, recipe.seed)
+    reals = whole.reals(recipe.evaluation.samples, recipe.seed)
+    source, held_out = divided(whole, recipe.data.limit, recipe.data.held_out, recipe.seed)
     average = averaged(players.generator)
     game = Game(
         recipe=recipe,
         fabric=fabric,
-        source=source,
+        source=source if recipe.data.curriculum is None else core_first(source),
+        held_out=held_out,
         objective=_objective(recipe),
         generator=players.generator,
         network=players.network,
@@ -73,7 +75,7 @@ def _assembled(recipe: Recipe, fabric: Fabric, source: Any, players: Players) ->
         augmented=players.augmented,
         noises=players.noises,
         optimizers=build_optimizers(recipe, networks),
-        evaluators=tuple(METRICS[m](reals, source.mixture) for m in recipe.evaluation.metrics),
+        evaluators=tuple(METRICS[m](reals, whole.mixture) for m in recipe.evaluation.metrics),
         joint=not couples_batch(players.discriminator),
         setting=_setting(recipe),
         gammas=Gammas(recipe.penalties, recipe),
@@ -127,14 +129,13 @@ def _transform(recipe: Recipe) -> Callable[[Tensor], Tensor]:
 
 def _source(recipe: Recipe) -> Any:
     data = recipe.data
-    source = open_source(
+    return open_source(
         data.kind,
         path=data.path,
         resolution=data.resolution,
         channels=data.channels,
         augment=data.augment if data.augment.active else None,
     )
-    return source if data.curriculum is None else core_first(source)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,19 @@ class Control(Protocol):
         """What the trace is told."""
 
 
+class Layered(Protocol):
+    """What every family of discriminators is."""
+
+    hidden: list[nn.Module]
+
+
+class Growing(Protocol):
+    """What a network of a growing family is: `stage` of `stages` doublings are played."""
+
+    stage: float
+    stages: int
+
+
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 C = TypeVar("C", bound=Control)
 
@@ -48,7 +61,7 @@ class Game:
     """The live objects of one run; `recipe` says what they are.
 
     Attributes:
-        source: where reals come from.
+        source: where reals come from; `held_out`: reals that are never trained on, or None.
         generator, average: the player that samples, and its moving average.
         network: the discriminator as its family builds it, without what stands before it.
         discriminator: what both players' losses see: `network` behind augmentation, noise, packing.
@@ -79,6 +92,7 @@ class Game:
     weights: dict[str, list[nn.Parameter]]
     follow: Callable[[float], None]
     scalers: dict[str, torch.amp.GradScaler]
+    held_out: Tensor | None = None
     latent_noise: float = 0.0
     dials: tuple[Dial, ...] = ()
     controls: dict[str, Control] = field(default_factory=dict)
@@ -100,12 +114,12 @@ class Game:
     @property
     def hidden(self) -> list[nn.Module]:
         """The discriminator's layers whose outputs are its features."""
-        return self.network.hidden  # type: ignore[return-value]  # every family has them
+        return cast(Layered, self.network).hidden
 
     @property
     def stages(self) -> int:
         """How often a growing game doubles its size."""
-        return int(self.network.stages)  # type: ignore[arg-type]  # a growing family has them
+        return cast(Growing, self.network).stages
 
     def z(self, purpose: str, position: int, n: int) -> Tensor:
         """n latent vectors ~ N(0, I), a function of (seed, purpose, position)."""
@@ -141,7 +155,7 @@ class Game:
 
     def faded(self, real: Tensor) -> Tensor:
         """Reals as they look at the size that a growing game plays at."""
-        return faded(real, self.network.stage, self.stages)  # type: ignore[arg-type]  # it grows
+        return faded(real, cast(Growing, self.network).stage, self.stages)
 
     def said(self) -> dict[str, float]:
         """What controls and dials would have known, for the trace."""
@@ -151,7 +165,7 @@ class Game:
             for what, value in control.said().items()
         }
         if self.recipe.growth is not None:
-            found["control/growth/stage"] = float(self.network.stage)  # type: ignore[arg-type]  # it grows
+            found["control/growth/stage"] = float(cast(Growing, self.network).stage)
         if self.recipe.data.curriculum is not None:
             found["control/curriculum/share"] = self.source.share
         return found

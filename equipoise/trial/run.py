@@ -28,6 +28,7 @@ from equipoise.training import (
 DIAGNOSIS = "diagnosis.json"
 ROWS = 60  # readings that a short run should leave
 FEWEST, MOST = 8, 100  # iterations between readings
+PROBED, COMPARED = 64, 1024  # samples that probes look at, and reals they are compared with
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class Watcher:
             game.discriminator,
             game.optimizers["generator"],
             game.optimizers["discriminator"],
+            held_out=game.held_out,
+            training=game.source.reals(_compared(game), game.recipe.seed),
+            latents=game.z("z/probe", 0, PROBED),
+            penalties={name: p.gamma for name, p in game.recipe.penalties.items()},
             objective=game.recipe.objective.name,
             run_dir=self.run_dir,
             on_finding=self._on_finding,
@@ -118,6 +123,11 @@ class Watcher:
         """Detach."""
         if self.monitor is not None:
             self.monitor.close()
+
+
+def _compared(game: Game) -> int:
+    """Training reals that the probes see: many only where held-out ones are there to compare."""
+    return COMPARED if game.held_out is not None else PROBED
 
 
 def updates_at(trace: Trace, step: int, recipe: Recipe) -> dict[str, int]:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case, one line
 """The taxonomy, the remedies, and that every edit fits every preset."""
 
 import pytest
@@ -7,6 +8,7 @@ from equipoise.clinic import FAILURES, REMEDIES, RULES, diagnose, prescribe, rem
 from equipoise.errors import RecipeError
 from equipoise.recipe import load, preset_names
 from equipoise.record import describe
+from equipoise.training import check_names
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=lambda f: f.id)
@@ -121,3 +123,64 @@ def test_remedies_are_looked_up_by_name():
     assert remedy("spectral-norm").id == "spectral-norm"
     with pytest.raises(RecipeError, match="did you mean 'spectral-norm'"):
         remedy("spectral-nrom")
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("name", REMEDIES)
+def test_an_edit_names_parts_that_exist(name, preset):
+    recipe = load(preset)
+    check_names(recipe.edit(REMEDIES[name].edit(recipe)))
+
+
+CYCLED = {"optimizer.generator.beta1": 0.9, "optimizer.discriminator.beta1": 0.5}
+GP = {"objective.name": "wasserstein", "penalties.wgan_gp.gamma": 1.0}
+EDITS = [  # remedy, preset, what the recipe has, the edit
+    ("lower-momentum", "ring", CYCLED, dict.fromkeys(CYCLED, 0.0)),
+    ("lower-momentum", "ring", {}, {}),
+    ("shorter-memory", "ring", {"optimizer.generator.beta2": 0.999}, {"optimizer.generator.beta2": 0.99}),
+    ("average-weights", "ring", {"ema.half_life_kimg": None}, {"ema.half_life_kimg": 10.0}),
+    ("average-weights", "ring", {}, {}),
+    ("larger-batch", "digits", {}, {"batch": 256}),
+    ("extragradient", "digits-sick", {}, {}),
+    ("extragradient", "ring", {}, {"balance.order": "extragradient"}),
+    ("two-time-scales", "digits", {}, {"optimizer.generator.lr": 5e-4}),
+    ("two-time-scales", "digits-sick", {}, {}),
+    ("weaker-penalty", "digits", {}, {"penalties.r1.gamma": 0.03, "penalties.r2.gamma": 0.03}),
+    ("weaker-penalty", "digits-sick", {}, {}),
+    ("annealed-penalty", "ring", {}, {}),
+    ("adaptive-augmentation", "ring", {}, {}),
+    ("adaptive-augmentation", "digits", {}, {"augmentation.name": "ada", "augmentation.policy": None, "augmentation.target": 0.6}),
+    ("adaptive-augmentation", "digits", {"objective.name": "relativistic"}, {"augmentation.name": "ada", "augmentation.policy": None, "augmentation.p": 0.3}),
+    ("differentiable-augmentation", "digits", {"augmentation.name": "diffaugment"}, {}),
+    ("lecam-regularization", "ring", {}, {}),
+    ("lecam-regularization", "digits", {"penalties.lecam.gamma": 0.3}, {}),
+    ("instance-noise", "digits", {"noise.input.sigma": 0.1}, {}),
+    ("unrolled-discriminator", "digits", {"balance.unroll": {"steps": 1, "lr": 0.1}}, {}),
+    ("minibatch-deviation", "digits", {"discriminator.minibatch": "deviation"}, {}),
+    ("packing", "digits", {}, {"discriminator.pack": 2}),
+    ("packing", "digits", {"discriminator.pack": 4}, {}),
+    ("wider-latent", "ring", {}, {}),
+    ("wider-latent", "digits", {}, {"generator.z_dim": 64}),
+    ("layer-norm", "digits", {}, {}),
+    ("narrower-discriminator", "digits", {"discriminator.width": 15}, {}),
+    ("simplify-players", "digits", {}, {"generator.width": 8, "discriminator.width": 8}),
+    ("per-sample-penalty", "digits", {}, {}),
+    ("per-sample-penalty", "digits", GP, {"penalties.wgan_gp.gamma": 10.0}),
+    ("wasserstein-penalty", "digits", GP, {}),
+    ("drift-term", "digits", {}, {"penalties.drift.gamma": 1e-3}),
+    ("drift-term", "digits", {"penalties.drift.gamma": 1e-3}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "preset", "has", "edit"), EDITS)
+def test_an_edit_has_a_direction_and_a_size_and_is_empty_where_it_does_not_apply(
+    name, preset, has, edit
+):
+    assert REMEDIES[name].edit(load(preset).edit(has)) == pytest.approx(edit)
+
+
+def test_gamma_is_turned_up_against_a_lead_and_down_against_a_flat_discriminator():
+    up = prescribe("discriminator_dominance", load("digits").to_dict())[0].edit
+    assert up["penalties.r1.gamma"] == pytest.approx(3.0)
+    down = {p.remedy: p for p in prescribe("generator_dominance", load("digits").to_dict())}
+    assert down["weaker-penalty"].edit["penalties.r1.gamma"] == pytest.approx(0.03)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import rule_rows_probed as probed
 from clinic_scenarios import (
     BLIND,
     ONSET,
@@ -128,6 +129,9 @@ SHORT = [
 ]  # fmt: skip
 
 
+SICK, WELL, SHORT = SICK + probed.SICK, WELL + probed.WELL, SHORT + probed.SHORT
+
+
 def ids(cases):
     return [f"{case[0]}-{case[1]}" for case in cases]
 
@@ -170,6 +174,7 @@ STATISTICS = {
     "maximum": np.max,
     "last": lambda values: values[-1],
     "first": lambda values: values[0],
+    "half the range": lambda values: np.ptp(values) / 2,
 }
 
 

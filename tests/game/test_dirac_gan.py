@@ -146,7 +146,7 @@ def test_field_is_the_published_one_off_the_solution(state):
     """(psi f'(psi theta), -theta f'(-psi theta) - gamma psi) with f'(t) = 1 / (1 + e^t)."""
     theta, psi = state
     field = Dirac("non_saturating", {"r1": 0.6}).field(np.array(state))
-    slope = lambda t: 1 / (1 + math.exp(t))  # noqa: E731
+    slope = lambda t: 1 / (1 + math.exp(t))  # noqa: E731 - one formula
     expected = [psi * slope(psi * theta), -theta * slope(-psi * theta) - 0.6 * psi]
     assert field == pytest.approx(expected, abs=1e-12)
 

@@ -161,7 +161,7 @@ def test_penalties_by_the_discriminators_weights(name):
 
     def value(*weights: Tensor) -> Tensor:
         setting = Setting(rng(), augment=torch.sin, nearby=FAKE + 0.1, lecam=anchors)
-        run = lambda x: called(critic, weights, x)  # noqa: E731
+        run = lambda x: called(critic, weights, x)  # noqa: E731 - one formula
         return penalty.value(scored(run, REAL, FAKE, penalty.differentiates, setting=setting))
 
     assert value(*critic.parameters()).sum() > 0
@@ -190,7 +190,7 @@ def test_terms_of_logits_and_features(name):
 @pytest.mark.parametrize("name", WEIGHT_PENALTIES)
 def test_penalties_on_weights(name):
     layer = nn.Conv2d(2, 3, 1, bias=False).double()
-    term = lambda w: functional_call(Term(layer, name), {"layer.weight": w}, ())  # noqa: E731
+    term = lambda w: functional_call(Term(layer, name), {"layer.weight": w}, ())  # noqa: E731 - one formula
     twice(term, leaves(layer.weight))
     assert set(CONSTRAINTS) == {"weight_clipping"}  # which has no gradient
 

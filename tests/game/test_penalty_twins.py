@@ -246,7 +246,7 @@ def test_lecams_anchors_are_a_loop_over_the_readings(decay):
 def test_path_lengths_are_those_of_the_explicit_jacobian(layers):
     """||J'y|| sample by sample, J written out; with one w a layer, the root of their mean."""
     make = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 18)).double()
-    mixed = lambda w: make(w.sum(1) if layers else w).view(-1, 2, 3, 3)  # noqa: E731
+    mixed = lambda w: make(w.sum(1) if layers else w).view(-1, 2, 3, 3)  # noqa: E731 - one formula
     w = torch.randn(N, *([layers] if layers else []), 3, dtype=torch.float64, requires_grad=True)
     lengths = path_lengths(mixed(w), w, seeded())
     y = torch.randn(N, 2, 3, 3, generator=seeded(), dtype=torch.float64) / 3  # sqrt of 9 pixels

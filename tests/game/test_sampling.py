@@ -28,7 +28,7 @@ def test_an_infinite_threshold_truncates_nothing():
     assert torch.equal(
         truncated_normal((9, 3), math.inf, rng()), torch.randn(9, 3, generator=rng())
     )
-    with pytest.raises(ValueError, match="threshold = 0: it is at least 0.01"):  # noqa: RUF043
+    with pytest.raises(ValueError, match="threshold = 0: it is at least 0.01"):  # noqa: RUF043 - a dot matches itself
         truncated_normal((1,), 0)
 
 

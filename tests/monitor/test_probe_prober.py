@@ -254,3 +254,21 @@ def test_a_batch_of_one_does_not_break_a_probe(name):
     few = dataclasses.replace(what, reals=what.reals[:1], latents=what.latents[:1])
     if not PROBES[name].missing(few):
         PROBES[name].measure(few)
+
+
+def test_on_turns_the_order_is_that_of_an_endless_budget_and_depends_on_the_turn_alone():
+    first, second = (Prober(points(), lambda _: True) for _ in range(2))
+    free = [first.run(1.0).name for _ in range(40)]
+    assert [second.run_at(turn).name for turn in range(40)] == free
+    assert [second.run_at(turn).name for turn in (17, 3)] == [free[17], free[3]]
+
+
+def test_on_turns_a_probe_starts_afresh_but_one_that_compares_with_its_last_run():
+    prober = Prober(points(), lambda _: True, {n: PROBES[n] for n in ("spectral", "forgetting")})
+    runs = [prober.run_at(turn) for turn in range(12)]
+    sigma = [run.values["sigma/generator/0"] for run in runs if run.name == "spectral"]
+    assert len(set(map(float, sigma))) == 1
+    told = [bool(run.values) for run in runs if run.name == "forgetting"]
+    assert told[0] is False
+    assert all(told[1:])
+    assert len(told) > 2

@@ -160,7 +160,7 @@ def trial(arm: str = "r1", verdict: str = "keep", created: str = "2025-05-01") -
         2.36,
         (1.73, 2.99),
         0.0039,
-        verdict,  # type: ignore[arg-type]
+        verdict,  # type: ignore[arg-type]  # a plain string
         "The whole interval lies above the least improvement worth keeping (0.5).",
         failures=("r1/8: non-finite loss at step 40",) if verdict == "revert" else (),
     )

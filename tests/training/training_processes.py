@@ -26,7 +26,7 @@ def _live(arguments, pipe, limit, setup):
     os.dup2(pipe.fileno(), 1)
     os.dup2(pipe.fileno(), 2)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - until the process ends
-    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - likewise
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if setup is not None:

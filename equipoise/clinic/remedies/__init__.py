@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from equipoise.clinic.remedies.architecture import ARCHITECTURE
 from equipoise.clinic.remedies.balance import BALANCE
 from equipoise.clinic.remedies.constraint import CONSTRAINT
+from equipoise.clinic.remedies.dynamics import DYNAMICS
 from equipoise.clinic.remedies.entry import Edit, Remedy
+from equipoise.clinic.remedies.evidence import EVIDENCE
 from equipoise.clinic.remedies.numerics import NUMERICS
 from equipoise.clinic.remedies.wiring import WIRING
 from equipoise.errors import RecipeError, unknown
@@ -16,7 +19,9 @@ from equipoise.record import Prescription
 
 __all__ = ["REMEDIES", "Edit", "Remedy", "prescribe", "remedy"]
 
-_ALL = (*CONSTRAINT, *BALANCE, *NUMERICS, *WIRING)
+_ALL = (
+    *CONSTRAINT, *BALANCE, *DYNAMICS, *ARCHITECTURE, *EVIDENCE, *NUMERICS, *WIRING,
+)  # fmt: skip
 REMEDIES: dict[str, Remedy] = {remedy.id: remedy for remedy in _ALL}
 
 

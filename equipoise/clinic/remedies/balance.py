@@ -116,9 +116,28 @@ BALANCE = (
         watch="auc/discriminator",
     ),
     Remedy(
+        "faster-generator",
+        "Double the generator's learning rate",
+        {"discriminator_dominance": 9},
+        "for group in optimizer_G.param_groups: group['lr'] *= 2",
+        "It shortens the discriminator's lead. Only the product of steps and rate counts to first"
+        " order, and no ratio damps without a penalty.",
+        _rates(generator=2.0),
+        takes_effect="live",
+        watch="auc/discriminator",
+        caution="Penalties first; a generator too fast loses modes.",
+        sources=("claims 48, 63",),
+    ),
+    Remedy(
         "lower-both-rates",
         "Go back to the last good checkpoint and lower both learning rates to a quarter",
-        {"non_finite": 1, "divergence": 2, "exploding_gradient": 2},
+        {
+            "non_finite": 1,
+            "divergence": 2,
+            "exploding_gradient": 2,
+            "oscillation": 4,
+            "gradient_noise": 3,
+        },
         "load the last checkpoint before the onset\n"
         "for o in (optimizer_G, optimizer_D):\n"
         "    for group in o.param_groups: group['lr'] /= 4",

@@ -63,6 +63,8 @@ CONSTRAINT = (
             "exploding_gradient": 1,
             "runaway_logits": 2,
             "vanishing_gradient": 3,
+            "oscillation": 1,
+            "discriminator_overfitting": 3,
         },
         "real.requires_grad_(); fake = fake.detach().requires_grad_()\n"
         "r, f = D(real), D(fake)\n"
@@ -79,7 +81,13 @@ CONSTRAINT = (
     Remedy(
         "spectral-norm",
         "Normalize the discriminator's layers spectrally",
-        {"discriminator_dominance": 2, "mode_collapse": 4, "divergence": 3, "runaway_logits": 1},
+        {
+            "discriminator_dominance": 2,
+            "mode_collapse": 4,
+            "divergence": 3,
+            "runaway_logits": 1,
+            "lipschitz_violation": 2,
+        },
         "for layer in D's linear and convolutional layers:\n"
         "    torch.nn.utils.parametrizations.spectral_norm(layer)",
         "Bounds each layer's gain and with it the slope of the discriminator.",

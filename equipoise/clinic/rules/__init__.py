@@ -4,15 +4,22 @@ from collections.abc import Callable
 
 from equipoise.clinic.rules.batch_norm_leak import batch_norm_leak
 from equipoise.clinic.rules.broken_metric import broken_metric
+from equipoise.clinic.rules.checkerboard_artifacts import checkerboard_artifacts
+from equipoise.clinic.rules.condition_ignored import condition_ignored
 from equipoise.clinic.rules.data_range_mismatch import data_range_mismatch
 from equipoise.clinic.rules.discriminator_dominance import discriminator_dominance
+from equipoise.clinic.rules.discriminator_overfitting import discriminator_overfitting
 from equipoise.clinic.rules.divergence import divergence
 from equipoise.clinic.rules.exploding_gradient import exploding_gradient
 from equipoise.clinic.rules.generator_dominance import generator_dominance
 from equipoise.clinic.rules.gradient_leak import gradient_leak
+from equipoise.clinic.rules.gradient_noise import gradient_noise
+from equipoise.clinic.rules.lipschitz_violation import lipschitz_violation
+from equipoise.clinic.rules.memorization import memorization
 from equipoise.clinic.rules.mode_collapse import mode_collapse
 from equipoise.clinic.rules.no_gradient_to_generator import no_gradient_to_generator
 from equipoise.clinic.rules.non_finite import non_finite
+from equipoise.clinic.rules.oscillation import oscillation
 from equipoise.clinic.rules.precision_underflow import precision_underflow
 from equipoise.clinic.rules.runaway_logits import runaway_logits
 from equipoise.clinic.rules.saturated_output import saturated_output
@@ -42,6 +49,13 @@ RULES: dict[str, Rule] = {
     "exploding_gradient": exploding_gradient,
     "runaway_logits": runaway_logits,
     "saturated_output": saturated_output,
+    "discriminator_overfitting": discriminator_overfitting,
+    "memorization": memorization,
+    "oscillation": oscillation,
+    "lipschitz_violation": lipschitz_violation,
+    "condition_ignored": condition_ignored,
+    "gradient_noise": gradient_noise,
+    "checkerboard_artifacts": checkerboard_artifacts,
     "broken_metric": broken_metric,
 }
 EXACT = frozenset(

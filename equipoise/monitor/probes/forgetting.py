@@ -47,4 +47,6 @@ def _accuracy(stage: Stage, fakes: Tensor, labels: Tensor | None, middle: Tensor
     return torch.where(torch.isfinite(scores.sum()), right, torch.nan)
 
 
-PROBE = Probe("forgetting", forgetting, 0.22, frozenset({"generator", "discriminator"}))
+PROBE = Probe(
+    "forgetting", forgetting, 0.22, frozenset({"generator", "discriminator"}), remembers=True
+)

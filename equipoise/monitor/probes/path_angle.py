@@ -66,4 +66,5 @@ PROBE = Probe(
     path_angle,
     3.0,
     frozenset({"generator", "discriminator", "objective", "size"}),
+    remembers=True,
 )

@@ -23,12 +23,14 @@ class Probe:
         cost: in steps of both players, as measured on a small DCGAN: a first guess of its time and
             its weight in the order.
         needs: what must be in `Scene.has`.
+        remembers: whether a run says nothing without the one before.
     """
 
     name: str
     measure: Callable[[Scene], Readings]
     cost: float
     needs: frozenset[str]
+    remembers: bool = False
 
     def missing(self, scene: Scene) -> frozenset[str]:
         """What the scene lacks; empty where the probe can run."""

@@ -63,4 +63,19 @@ def _primary_is_measured(recipe: Recipe) -> str | None:
     return None
 
 
-CHECKS = (_folder_needs_path, _points_are_not_images, _primary_is_measured)
+def _endless_data_hold_nothing_out(recipe: Recipe) -> str | None:
+    data = recipe.data
+    if data.kind in TOYS and data.held_out and data.limit is None:
+        return (
+            f"data.held_out = {data.held_out!r}: data.kind = {data.kind!r} is endless and shows no"
+            " sample twice; set data.limit, the number of samples to train on"
+        )
+    return None
+
+
+CHECKS = (
+    _endless_data_hold_nothing_out,
+    _folder_needs_path,
+    _points_are_not_images,
+    _primary_is_measured,
+)

@@ -113,10 +113,11 @@ def misses(row: Row) -> list[str]:
     """The marks that this row misses, in words."""
     found = []
     tool, where = row["tool"], f"{row['tool']}, {row['game']}"
-    if tool in OWN_MARKS and _marked(row) > OWN_MARKS[tool]:
+    if tool in OWN_MARKS and not _marked(row) <= OWN_MARKS[tool]:  # NaN: no tick was closed
         found.append(f"{where}: own time {_marked(row):.4f}, at most {OWN_MARKS[tool]}")
-    if tool == DEFAULT and min(row["wall"], row["cpu"]) > RATIO_MARK:
-        found.append(f"{where}: {row['wall']:.3f} x the step, at most {RATIO_MARK}")
+    for clock in ("wall", "cpu") if tool == DEFAULT else ():
+        if row[clock] > RATIO_MARK:
+            found.append(f"{where}: {row[clock]:.3f} x the step ({clock}), at most {RATIO_MARK}")
     if tool in OWN_MARKS and not row["same weights"]:
         found.append(f"{where}: other weights than without")
     return found

@@ -5,7 +5,7 @@
 A fault counts where it harms: where the primary metric ends outside of what healthy runs of the
 same preset reach. Then the first finding must be one of its right names. Finished runs are stored
 at once and not played again; the whole library takes some three hours on one core. Another tool
-enters by a function `Trace -> list of failure ids, the first the surest` in TOOLS.
+enters by a function `Trace -> list of failure ids, the first the surest` in `faults/peers.py`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import cells
 from benchmarks.faults.healthy import CONFIGURATIONS
+from benchmarks.faults.peers import PACKAGES, PEERS, RULES, Tool
 from benchmarks.faults.recipes import FAULTS
 from benchmarks.faults.settings import setting
 from equipoise.clinic import diagnose
@@ -38,7 +37,6 @@ BUDGETS = {"ring": 256.0, "grid": 1280.0, "digits": 64.0}  # kimg: where healthy
 PRIMARY = {"ring": "mode_kl", "grid": "mode_kl", "digits": "frechet_digits_cnn"}
 SEVERITIES = ("mild", "medium", "strong")
 Row = dict[str, Any]
-Tool = Callable[[Trace], list[str]]
 
 
 @dataclass(frozen=True)
@@ -81,27 +79,7 @@ def equipoise_says(trace: Trace) -> list[str]:
     return [f.failure for f in diagnosis.findings] if diagnosis.verdict == "sick" else []
 
 
-def accuracy_says(trace: Trace) -> list[str]:
-    """The rule that one gets everywhere: a discriminator above 99 % has won."""
-    values = trace.series("accuracy/discriminator").finite().values
-    sure = len(values) >= 5 and float(np.median(values[-5:])) > 0.99
-    return ["discriminator_dominance"] if sure else []
-
-
-def steady_loss_says(trace: Trace) -> list[str]:
-    """AutoGAN's reset: a loss whose variance over the last readings is below 1e-3."""
-    for name in ("loss/generator", "loss/discriminator"):
-        values = trace.series(name).finite().values[-10:]
-        if len(values) == 10 and float(values.var()) < 1e-3:
-            return ["mode_collapse"]
-    return []
-
-
-TOOLS: dict[str, Tool] = {
-    "equipoise": equipoise_says,
-    "accuracy above 99 %": accuracy_says,
-    "steady loss (AutoGAN)": steady_loss_says,
-}
+TOOLS: dict[str, Tool] = {"equipoise": equipoise_says, **PEERS}
 
 
 def play(case: Case, seed: int, folder: Path) -> Row:
@@ -188,11 +166,14 @@ def section(stored: dict[str, Any]) -> str:
     """The scores and the confusion table as Markdown."""
     rows = stored["rows"]
     seeds = len({row["seed"] for row in rows})
-    scores = {tool: score(rows, tool) for tool in TOOLS}
+    asked = [tool for tool in ("equipoise", *RULES, *PACKAGES) if tool in rows[0]["said"]]
+    scores = {tool: score(rows, tool) for tool in asked}
     names = list(next(iter(scores.values())))
     lines = [_cells(["tool", *names]), _cells(["---"] * (len(names) + 1))]
     for tool, found in scores.items():
         lines.append(_cells([tool, *(f"{found[name]:.3g}" for name in names)]))
+    for tool in PACKAGES.keys() - set(asked):
+        lines.append(_cells([tool, "not installed", *["-"] * (len(names) - 1)]))
     table = [_cells(["fault", "right", "harmful", "named", "said first"]), _cells(["---"] * 5)]
     for name, (count, named, counts) in by_fault(rows).items():
         said = ", ".join(f"{failure} {n}" for failure, n in counts.items())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import acceptance, constraints, diagnosis, step_time
+from benchmarks import acceptance, constraints, diagnosis, overhead, step_time
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "RESULTS.md"
@@ -21,6 +21,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "acceptance": acceptance.section,
     "constraints": constraints.section,
     "step_time": step_time.section,
+    "overhead": overhead.section,
     "diagnosis": diagnosis.section,
 }
 

@@ -30,7 +30,8 @@ class Governor:
         self.spent = 0.0
         self._reading = 0.0  # spent on the reading under way
         self._costliest = 0.0
-        self._warm = False
+        self._closing = 0.0  # what closing the next tick will cost, foretold likewise
+        self._closed = self._warm = False
         self._purses: dict[str, float] = {}  # spent from each
         self._began: float | None = None
 
@@ -61,6 +62,12 @@ class Governor:
         if purse is not None:
             self._purses[purse] += seconds
 
+    def close(self, seconds: float) -> None:
+        """Account for closing a tick, where what waits is read; the next is kept money for."""
+        self.charge(seconds, reading=False)
+        self._closing = max(seconds, 0.9 * self._closing) if self._closed else 0.0
+        self._closed = True
+
     def settle(self, read: bool) -> None:
         """An iteration is over: a slowly forgotten maximum foretells the next reading's cost."""
         if read and self._warm:  # the first reading also loads kernels, and foretells nothing
@@ -72,7 +79,7 @@ class Governor:
         """Whether iteration number `iteration` (from 0) is to be read."""
         if self.schedule == "fixed":
             return (iteration + 1) % self.stride == 0  # with the tick that it closes
-        spent = self.spent - sum(self._purses.values()) + self._costliest
+        spent = self.spent - sum(self._purses.values()) + self._costliest + self._closing
         share = 1.0 - sum(PURSES[purse] for purse in self._purses)
         return iteration < GRACE or spent <= share * self.overhead * self.elapsed
 

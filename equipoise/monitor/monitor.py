@@ -134,11 +134,11 @@ class Monitor:
             },
         )
         self._players = [
-            Player(seat.name, seat.modules, seat.optimizer, self._tick.add, self._guarded)
+            Player(seat.name, seat.modules, seat.optimizer, self._tick, self._guarded)
             for seat in taken
         ]
         self._called = callables(generator), callables(discriminator)
-        self._pull = Pull(self._called[0], self._tick.add, self._guarded)
+        self._pull = Pull(self._called[0], self._tick.keep, self._guarded)
         self._seats, self._start = taken, adversarial_start
         given = Given(held_out, training, latents, generate, discriminate, playable(penalties))
         self._probing = self._prepare(given, chosen(probes, schedule == "fixed"))
@@ -360,8 +360,7 @@ class Monitor:
 
     def _read(self, seen: Observation) -> None:
         neutral = self._neutral(seen)
-        for name, reading in seen.readings(neutral, self._known).items():
-            self._tick.add(name, reading)
+        seen.read(self._tick, neutral, self._known)
         for player in self._players:
             if player.optimizer is None:
                 player.read_gradients()
@@ -398,7 +397,7 @@ class Monitor:
             if player.optimizer is not None:
                 values[f"updates/{player.name}"] = player.updates
                 values[f"learning_rate/{player.name}"] = player.learning_rate or 0.0
-        self._governor.charge(time.perf_counter() - began, reading=False)
+        self._governor.close(time.perf_counter() - began)
         values["cost/monitor"] = self._governor.share
         self._history.add(self._step, self._images / 1000, self._governor.elapsed, values)
         began = time.perf_counter()

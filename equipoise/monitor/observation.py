@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeGuard
 
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from equipoise.monitor.readings import (
     side_readings,
     silent_share,
 )
+from equipoise.monitor.tick import Tick
 
 LOSS_NAMES = {"d": "discriminator", "g": "generator"}
 
@@ -39,36 +41,78 @@ class Observation:
         """The discriminator's loss under either of its names."""
         return self.losses.get("discriminator", self.losses.get("d"))
 
-    def readings(
-        self, neutral: float | None, objective: str | None = None
-    ) -> dict[str, Tensor | float]:
-        """Every reading by signal name; `neutral` is the accuracy's threshold (None: midpoint)."""
-        found: dict[str, Tensor | float] = {
+    def read(self, tick: Tick, neutral: float | None, objective: str | None = None) -> None:
+        """Every reading into `tick`; `neutral` is the accuracy's threshold (None: midpoint)."""
+        numbers = self._losses()
+        for name, value in numbers.items():
+            if not _is_number(value):
+                tick.add(name, value)
+        scalars = {name: v for name, v in numbers.items() if _is_number(v)}
+        logits = self._logits()
+        tensors = [*logits.values(), *scalars.values()]
+        if tensors:
+            names = (*logits, *scalars)
+            read = partial(_read_logits, names, len(logits), neutral, objective or "")
+            tick.keep(("logits", names, neutral, objective), tensors, read)
+        batches = {s: b for s, b in (("real", self.real), ("fake", self.fake)) if b is not None}
+        if batches:
+            sides = tuple(batches)
+            tick.keep(("batches", sides), list(batches.values()), partial(_read_batches, sides))
+
+    def _losses(self) -> dict[str, Tensor | float]:
+        """Losses and adaptive weight by signal name."""
+        found = {
             f"loss/{LOSS_NAMES.get(name, name)}": value
             for name, value in self.losses.items()
             if value is not None
         }
         if self.adaptive_weight is not None:
             found["adaptive_weight"] = self.adaptive_weight
-        found |= self._logit_readings(neutral, objective or "")
-        for side, batch in (("real", self.real), ("fake", self.fake)):
-            if batch is not None:
-                found |= batch_readings(batch, side)
-        if self.real is not None and self.fake is not None:
-            found |= diversity_readings(self.real, self.fake)
-            found |= contrast_readings(self.real, self.fake)
         return found
 
-    def _logit_readings(self, neutral: float | None, objective: str) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
-        given = {"real": self.real_logits, "fake": self.fake_logits}
-        sides = {s: flat_logits(logits) for s, logits in given.items() if logits is not None}
-        for side, logits in sides.items():
-            found |= side_readings(logits, side)
-        if len(sides) == 2:
-            pair = sides["real"], sides["fake"]
-            found |= pair_readings(*pair, neutral)
-            found |= divergence_reading(objective, *pair) | silent_share(objective, *pair)
-        if self.generator_logits is not None:
-            found["logits/generator/mean"] = flat_logits(self.generator_logits).mean()
-        return found
+    def _logits(self) -> dict[str, Tensor]:
+        """Flat logits by side."""
+        given = {
+            "real": self.real_logits,
+            "fake": self.fake_logits,
+            "generator": self.generator_logits,
+        }
+        return {side: flat_logits(logits) for side, logits in given.items() if logits is not None}
+
+
+def _is_number(value: Tensor | float) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of one number."""
+    return isinstance(value, Tensor) and value.numel() == 1
+
+
+def _read_logits(
+    names: Sequence[str],
+    sides: int,
+    neutral: float | None,
+    objective: str,
+    rows: Sequence[Tensor],
+) -> dict[str, Tensor]:
+    """Of logits (K, N), the first `sides` of `rows`, and of numbers (K, ...), the rest."""
+    logits = dict(zip(names[:sides], rows[:sides], strict=True))
+    numbers = zip(names[sides:], rows[sides:], strict=True)
+    found = {name: value.flatten() for name, value in numbers}
+    generator = logits.pop("generator", None)
+    for side, values in logits.items():
+        found |= side_readings(values, side)
+    if len(logits) == 2:
+        pair = logits["real"], logits["fake"]
+        found |= pair_readings(*pair, neutral)
+        found |= divergence_reading(objective, *pair) | silent_share(objective, *pair)
+    if generator is not None:
+        found["logits/generator/mean"] = generator.mean(-1)
+    return found
+
+
+def _read_batches(sides: Sequence[str], rows: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Of batches (K, N, ...)."""
+    found: dict[str, Tensor] = {}
+    for side, batch in zip(sides, rows, strict=True):
+        found |= batch_readings(batch, side)
+    if len(sides) == 2:
+        found |= diversity_readings(*rows) | contrast_readings(*rows)
+    return found

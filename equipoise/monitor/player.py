@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.monitor.readings import certainty_reading, emptiness_readings, total_norm
+from equipoise.monitor.tick import Tick
+from equipoise.monitor.update import Update, fits
 
 MOST_MOVED = 1 << 22  # numbers copied to measure movement; beyond, the first tensors stand for all
-
-Sink = Callable[[str, Tensor], None]
 
 
 class Player:
     """Counts the updates of one player and, when asked, reads its gradients and movement.
 
     Gradients are read in the optimizer's pre-step hook: they are the ones that the update consumes,
-    whatever phase they came from. Movement is read in the post-step hook.
+    whatever phase they came from. Movement is read in the post-step hook. What a small player has
+    is copied and read later, with other iterations' (`Update`); a large one is read on the spot.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Player:
         name: str,
         modules: Iterable[nn.Module],
         optimizer: torch.optim.Optimizer | None,
-        sink: Sink,
+        tick: Tick,
         timed: Callable[[Callable[[], None]], None],
     ) -> None:
         """`timed` runs a reading under the monitor's clock and error guard."""
@@ -36,10 +37,12 @@ class Player:
         self.wanted = False
         self._steps = 0
         self._skipped: Tensor | int = 0
-        self._sink = sink
+        self._tick = tick
+        self._sink = tick.add
         self._timed = timed
         self._parameters = _parameters(modules, optimizer)
         self._before: list[Tensor] = []
+        self._update: Update | None = None
         self._handles: list[Any] = []
         if optimizer is not None:
             self._handles = [
@@ -51,7 +54,7 @@ class Player:
         """Remove the hooks; doing so twice does nothing."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._before = [], []
+        self._handles, self._before, self._update = [], [], None
 
     @property
     def updates(self) -> int:
@@ -77,16 +80,31 @@ class Player:
         found = self._by_scaler("found_inf")
         if found is not None and bool(found):
             return  # the scaler skips this update: the next one is read instead
-        self.read_gradients()
-        self._before = [p.detach().clone() for p in self._moved()]
+        gradients = self._gradients()
+        moments = self._moments()
+        flat = [*gradients, *self._parameters, *(t for m in moments for t in m)]
+        if gradients and found is None and self._by_scaler("grad_scale") is None and fits(flat):
+            self.wanted = False
+            self._update = Update(self.name, gradients, self._parameters, moments, self._betas)
+            self._update.begin(self.updates)
+        else:
+            self.read_gradients()
+            self._before = [p.detach().clone() for p in self._moved()]
 
     def _post_step(self, *_: Any) -> None:
         self._steps += 1
         found = self._by_scaler("found_inf")
         if found is not None:
             self._skipped = self._skipped + (found.detach() > 0).long().sum()
-        if self._before:
+        if self._update is not None:
+            self._timed(self._end_update)
+        elif self._before:
             self._timed(self._read_movement)
+
+    def _end_update(self) -> None:
+        update, self._update = self._update, None
+        if update is not None:
+            update.end(self._tick)
 
     def _by_scaler(self, name: str) -> Tensor | None:
         """What a gradient scaler lends a fused optimizer for one step; others never see a scale."""
@@ -95,7 +113,7 @@ class Player:
     def read_gradients(self) -> None:
         """Norms of gradient and parameters, and whether the gradient is finite."""
         self.wanted = False
-        gradients = [p.grad.detach() for p in self._parameters if p.grad is not None]
+        gradients = self._gradients()
         if not self._parameters or (self.optimizer is None and not gradients):
             return  # untagged and already cleared: nothing is known, which is not a norm of 0
         parameters = [p.detach() for p in self._parameters]
@@ -109,18 +127,28 @@ class Player:
         if gradients:
             self._read_entries(gradients)
 
+    def _gradients(self) -> list[Tensor]:
+        return [g for p in self._parameters if (g := p.grad) is not None]
+
     def _read_entries(self, gradients: list[Tensor]) -> None:
         found = emptiness_readings(gradients, self.name)
-        betas = self.optimizer.param_groups[0].get("betas") if self.optimizer else None
-        if betas is not None:
-            states = [s for p in self._parameters if "exp_avg" in (s := self._state_of(p))]
-            found |= certainty_reading(states, betas, self.updates, self.name)
+        if self._betas is not None:
+            states = [{"exp_avg": m, "exp_avg_sq": v} for m, v in self._moments()]
+            found |= certainty_reading(states, self._betas, self.updates, self.name)
         for name, value in found.items():
             self._sink(name, value)
 
-    def _state_of(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        assert self.optimizer is not None
-        return self.optimizer.state.get(parameter, {})
+    @property
+    def _betas(self) -> tuple[float, float] | None:
+        """Adam's, of the first parameter group."""
+        return self.optimizer.param_groups[0].get("betas") if self.optimizer else None
+
+    def _moments(self) -> list[tuple[Tensor, Tensor]]:
+        """Adam's two averages of each parameter that has been stepped; without momentum, none."""
+        if self.optimizer is None or self._betas is None or self._betas[0] == 0:
+            return []
+        states = [self.optimizer.state.get(p, {}) for p in self._parameters]
+        return [(s["exp_avg"], s["exp_avg_sq"]) for s in states if "exp_avg" in s]
 
     def _read_movement(self) -> None:
         before, self._before = self._before, []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from equipoise.monitor.readings import pull_readings
+from equipoise.monitor.tick import Read
 
-Sink = Callable[[str, Tensor], None]
+Keep = Callable[[str, Sequence[Tensor], Read], None]
 
 
 class Pull:
@@ -23,12 +24,12 @@ class Pull:
     def __init__(
         self,
         modules: Iterable[nn.Module],
-        sink: Sink,
+        keep: Keep,
         timed: Callable[[Callable[[], None]], None],
     ) -> None:
-        """`timed` runs a reading under the monitor's clock and error guard."""
+        """`keep`: a `Tick`'s. `timed` runs a reading under the monitor's clock and error guard."""
         self.wanted = False
-        self._sink, self._timed = sink, timed
+        self._keep, self._timed = keep, timed
         self._handles = [module.register_forward_hook(self._mark) for module in modules]
 
     def detach(self) -> None:
@@ -43,8 +44,8 @@ class Pull:
 
     def _arrived(self, gradient: Tensor) -> None:
         if self.wanted:
-            self._timed(lambda: self._read(gradient))
+            self._timed(lambda: self._keep("pull", [gradient], _read))
 
-    def _read(self, gradient: Tensor) -> None:
-        for name, value in pull_readings(gradient).items():
-            self._sink(name, value)
+
+def _read(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    return pull_readings(tensors[0])

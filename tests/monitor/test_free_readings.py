@@ -18,6 +18,12 @@ from equipoise.monitor.readings import (
     silent_share,
 )
 
+
+def each(readings, *batches):
+    """What `readings` tells of one iteration."""
+    return {name: rows[0] for name, rows in readings(*(b[None] for b in batches)).items()}
+
+
 WIDE = torch.linspace(-12, 12, 4001, dtype=torch.float64)
 
 
@@ -73,12 +79,12 @@ def test_logits_beyond_the_hinges_margins_are_silent():
 
 def test_batches_that_differ_by_their_range_are_shifted():
     real = torch.rand(32, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert contrast_readings(real, real)["batch/shift"].item() == 0
-    moved = contrast_readings(real, real * 127.5 + 127.5)
+    assert each(contrast_readings, real, real)["batch/shift"].item() == 0
+    moved = each(contrast_readings, real, real * 127.5 + 127.5)
     assert moved["batch/shift"].item() == pytest.approx(127.5 / real[:, 0].std().item(), rel=0.1)
     red = real.clone()
     red[:, 0] += 1.0
-    assert contrast_readings(real, red)["batch/shift"].item() == pytest.approx(
+    assert each(contrast_readings, real, red)["batch/shift"].item() == pytest.approx(
         1 / real[:, 0].std(correction=0).item()
     )
 
@@ -86,10 +92,10 @@ def test_batches_that_differ_by_their_range_are_shifted():
 def test_saturated_fakes_lie_at_the_ends_of_the_reals_range():
     real = torch.linspace(-1, 1, 1000).reshape(10, 1, 100)
     fake = torch.full((10, 1, 100), 0.999)
-    found = contrast_readings(real, fake)
+    found = each(contrast_readings, real, fake)
     assert found["saturation/real"].item() == pytest.approx(0.02, abs=0.003)
     assert found["saturation/fake"].item() == 1
-    assert contrast_readings(real, torch.zeros(10, 2, 100)) == {}
+    assert each(contrast_readings, real, torch.zeros(10, 2, 100)) == {}
 
 
 def test_empty_and_underflowing_entries_are_counted():
@@ -134,20 +140,24 @@ def test_without_momentum_certainty_says_nothing():
 
 def test_the_pull_is_a_samples_own_and_its_alignment_a_mean_cosine():
     gradient = torch.tensor([[3.0, 4.0], [0.0, 1.0], [-2.0, 0.0]]) / 3
-    found = pull_readings(gradient)
+    found = each(pull_readings, gradient)
     assert found["pull/norm"].item() == pytest.approx((5 + 1 + 2) / 3)
     units = gradient / gradient.norm(dim=1, keepdim=True)
     cosines = [float(units[i] @ units[j]) for i in range(3) for j in range(3) if i != j]
     assert found["pull/alignment"].item() == pytest.approx(sum(cosines) / 6)
-    assert pull_readings(torch.ones(4, 7))["pull/alignment"].item() == pytest.approx(1)
-    assert "pull/alignment" not in pull_readings(torch.ones(1, 7))
+    assert each(pull_readings, torch.ones(4, 7))["pull/alignment"].item() == pytest.approx(1)
+    assert "pull/alignment" not in each(pull_readings, torch.ones(1, 7))
 
 
 def test_the_hook_reads_the_generators_phase_alone_and_changes_nothing():
     torch.manual_seed(0)
     generator, discriminator = nn.Linear(2, 3), nn.Linear(3, 1)
     seen = []
-    pull = Pull([generator], lambda name, value: seen.append((name, value)), lambda work: work())
+
+    def kept(kind, tensors, read):
+        seen.extend(read([t[None] for t in tensors]).items())
+
+    pull = Pull([generator], kept, lambda work: work())
     pull.wanted = True
     z = torch.randn(4, 2)
 

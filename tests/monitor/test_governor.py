@@ -101,16 +101,16 @@ def test_before_the_first_iteration_nothing_is_spent():
 def test_the_monitor_says_what_it_spent_and_holds_it(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(time, "perf_counter", clock)
-    readings = Observation.readings
+    read = Observation.read
 
     def costly(self, *known):
         clock.now += 0.005
-        return readings(self, *known)
+        read(self, *known)
 
     def work(step):
         clock.now += 0.01
 
-    monkeypatch.setattr(Observation, "readings", costly)
+    monkeypatch.setattr(Observation, "read", costly)
     state = play(1000, lambda *given: Monitor(*given, tick=10, probes=[]), on_step=work)
     trace = state.monitor.trace()
     spent = trace.series("cost/monitor").values

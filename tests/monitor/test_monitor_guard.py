@@ -52,7 +52,7 @@ def broken(*_, **__):
     [
         "observation.pair_readings",
         "observation.diversity_readings",
-        "player.total_norm",
+        "update.update_readings",
         "probing.Prober.run",
         "capture._call",
         "monitor.diagnose",
@@ -70,7 +70,7 @@ def test_an_error_inside_is_said_once_and_never_reaches_the_loop(monkeypatch, ca
 
 
 def test_an_error_between_the_hooks_leaves_the_optimizer_well(monkeypatch, capsys):
-    monkeypatch.setattr("equipoise.monitor.player.Player._read_movement", broken)
+    monkeypatch.setattr("equipoise.monitor.update.Update.end", broken)
     state = play(5, dense())
     assert state.done == 5
     assert capsys.readouterr().err.count("the monitor failed") == 1

@@ -10,6 +10,7 @@ from toy_loop import dense, plain_players, play, ring
 
 from equipoise.monitor import Monitor
 from equipoise.monitor.player import MOST_MOVED, Player
+from equipoise.monitor.tick import Tick
 
 
 def norm_of(parameters):
@@ -258,15 +259,15 @@ def test_wrapped_optimizers_and_modules_are_seen_through():
 
 
 def ignore(*_):
-    """A sink and a clock for a player whose readings nobody wants."""
+    """A clock for a player whose readings nobody wants."""
 
 
 def test_a_huge_player_is_measured_on_its_first_tensors():
     layers = nn.ModuleList(nn.Linear(2, 2, bias=False) for _ in range(3))
-    few = Player("generator", [layers], None, ignore, ignore)
+    few = Player("generator", [layers], None, Tick(), ignore)
     assert len(few._moved()) == 3
     big = nn.Linear(MOST_MOVED // 4, 5, bias=False)
-    huge = Player("generator", [nn.ModuleList([layers[0], big])], None, ignore, ignore)
+    huge = Player("generator", [nn.ModuleList([layers[0], big])], None, Tick(), ignore)
     assert [p.numel() for p in huge._moved()] == [4]
 
 

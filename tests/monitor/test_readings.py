@@ -17,6 +17,12 @@ from equipoise.monitor.readings import (
     whole_logits,
 )
 
+
+def diversity_of(*batches):
+    """What `diversity_readings` tells of one iteration."""
+    return {name: rows[0] for name, rows in diversity_readings(*(b[None] for b in batches)).items()}
+
+
 LOGITS = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=1, max_size=20)
 
 
@@ -86,7 +92,7 @@ def test_side_readings_in_closed_form():
 
 
 def test_batch_readings_in_closed_form():
-    got = batch_readings(torch.tensor([[-3.0, 1.0]]), "fake")
+    got = batch_readings(torch.tensor([[[-3.0, 1.0]]]), "fake")
     assert {k: float(v) for k, v in got.items()} == {
         "batch/fake/mean": -1.0,
         "batch/fake/std": 2.0,
@@ -97,19 +103,19 @@ def test_batch_readings_in_closed_form():
 @pytest.mark.parametrize("shape", [(16, 3, 8, 8), (16, 2), (16,), (100, 5000)])
 def test_diversity_of_the_reals_themselves_is_one(shape):
     batch = torch.randn(shape)
-    for value in diversity_readings(batch, batch).values():
+    for value in diversity_of(batch, batch).values():
         assert float(value) == pytest.approx(1.0)
 
 
 def test_diversity_of_a_collapsed_batch_is_near_zero():
     real = torch.randn(32, 2)
     fake = torch.zeros(32, 2) + 1e-4 * torch.randn(32, 2)
-    assert all(float(v) < 1e-3 for v in diversity_readings(real, fake).values())
+    assert all(float(v) < 1e-3 for v in diversity_of(real, fake).values())
 
 
 def test_two_copies_of_few_points_show_in_the_nearest_distance_alone():
     real = torch.randn(32, 2)
-    got = diversity_readings(real, torch.cat([real[:16], real[:16]]))
+    got = diversity_of(real, torch.cat([real[:16], real[:16]]))
     assert float(got["diversity/nearest"]) == 0.0
     assert float(got["diversity/pairwise"]) > 0.7
 
@@ -121,12 +127,12 @@ def test_pair_distances_are_the_median_over_pairs():
         pairs = [(a - b).norm() for i, a in enumerate(batch) for b in batch[i + 1 :]]
         return sorted(pairs)[(len(pairs) - 1) // 2]
 
-    got = float(diversity_readings(real, fake)["diversity/pairwise"])
+    got = float(diversity_of(real, fake)["diversity/pairwise"])
     assert got == pytest.approx(float(slow(fake) / slow(real)), rel=1e-5)
 
 
 def test_two_samples_have_no_diversity():
-    assert diversity_readings(torch.randn(2, 2), torch.randn(9, 2)) == {}
+    assert diversity_of(torch.randn(2, 2), torch.randn(9, 2)) == {}
 
 
 A, B = torch.tensor([[1.0], [2.0]]), torch.tensor([3.0])

@@ -1,4 +1,4 @@
-"""What can be read from tensors at hand: pure functions, tensors in, scalar tensors out.
+"""What can be read from tensors at hand: pure functions, tensors in, small tensors out.
 
 Nothing here waits for the device: results stay where they are until the tick.
 """
@@ -10,9 +10,11 @@ from equipoise.monitor.readings.batches import (
 )
 from equipoise.monitor.readings.gradients import (
     certainty_reading,
+    certainty_rows,
     emptiness_readings,
     pull_readings,
     total_norm,
+    update_readings,
 )
 from equipoise.monitor.readings.logits import (
     MOST_LOGITS,
@@ -30,6 +32,7 @@ __all__ = [
     "area_under_curve",
     "batch_readings",
     "certainty_reading",
+    "certainty_rows",
     "contrast_readings",
     "divergence_reading",
     "diversity_readings",
@@ -40,5 +43,6 @@ __all__ = [
     "side_readings",
     "silent_share",
     "total_norm",
+    "update_readings",
     "whole_logits",
 ]

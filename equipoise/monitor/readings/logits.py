@@ -1,4 +1,4 @@
-"""What logits tell."""
+"""What logits tell. They are (..., N): one vector, or one from each of several iterations."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def _thinned(values: Tensor, most: int) -> Tensor:
 def side_readings(logits: Tensor, side: str) -> dict[str, Tensor]:
     """Mean, spread and sign rate of one side's logits."""
     readings = {
-        f"logits/{side}/mean": logits.mean(),
-        f"logits/{side}/std": logits.std(correction=0),
+        f"logits/{side}/mean": logits.mean(-1),
+        f"logits/{side}/std": logits.std(-1, correction=0),
     }
     if side == "real":
-        readings["sign_rate/real"] = logits.sign().mean()
+        readings["sign_rate/real"] = logits.sign().mean(-1)
     return readings
 
 
@@ -69,27 +69,29 @@ def pair_readings(real: Tensor, fake: Tensor, neutral: float | None = 0.0) -> di
     `neutral`, the logit of not knowing (0.5 for least squares with labels 0 and 1); None: the
     midpoint of the means, where a common drift of the logits means nothing.
     """
-    spread = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
-    gap = real.mean() - fake.mean()
-    middle = (real.mean() + fake.mean()) / 2 if neutral is None else neutral
-    right = ((real > middle).float().mean() + (fake < middle).float().mean()) / 2
+    spread = ((real.var(-1, correction=0) + fake.var(-1, correction=0)) / 2).sqrt()
+    of_real, of_fake = real.mean(-1), fake.mean(-1)
+    drift = (of_real + of_fake) / 2
+    middle = drift[..., None] if neutral is None else neutral
+    right = ((real > middle).float().mean(-1) + (fake < middle).float().mean(-1)) / 2
     return {
         "auc/discriminator": area_under_curve(real, fake),
         "accuracy/discriminator": right,
-        "logits/gap": gap / spread.clamp_min(1e-12),
-        "logits/extreme": torch.maximum(real.abs().max(), fake.abs().max()),
-        "logits/drift": (real.mean() + fake.mean()) / 2,
+        "logits/gap": (of_real - of_fake) / spread.clamp_min(1e-12),
+        "logits/extreme": torch.maximum(real.abs().amax(-1), fake.abs().amax(-1)),
+        "logits/drift": drift,
     }
 
 
 def area_under_curve(real: Tensor, fake: Tensor) -> Tensor:
     """P(r > g) + P(r = g) / 2 over all pairs, by sorting. Logits that are not finite give NaN."""
-    ordered = fake.sort().values
+    ordered = fake.sort(-1).values
+    real = real.contiguous()
     below = torch.searchsorted(ordered, real, right=False)
     through = torch.searchsorted(ordered, real, right=True)
-    auc = (below + through).to(real.dtype).mean() / (2 * len(ordered))
+    auc = (below + through).to(real.dtype).mean(-1) / (2 * ordered.shape[-1])
     return torch.where(
-        torch.isfinite(real.sum() + fake.sum()), auc, torch.full_like(auc, torch.nan)
+        torch.isfinite(real.sum(-1) + fake.sum(-1)), auc, torch.full_like(auc, torch.nan)
     )
 
 
@@ -103,13 +105,13 @@ def divergence_reading(objective: str, real: Tensor, fake: Tensor) -> dict[str, 
     Goodfellow et al. 2014, theorem 1; Lim and Ye 2017; Mao et al. 2017; Arjovsky et al. 2017.
     """
     if objective in ("non_saturating", "minimax"):
-        return {"divergence": LOG2 - (softplus(-real).mean() + softplus(fake).mean()) / 2}
+        return {"divergence": LOG2 - (softplus(-real).mean(-1) + softplus(fake).mean(-1)) / 2}
     if objective == "hinge":
-        return {"divergence": 1 - (relu(1 - real).mean() + relu(1 + fake).mean()) / 2}
+        return {"divergence": 1 - (relu(1 - real).mean(-1) + relu(1 + fake).mean(-1)) / 2}
     if objective == "least_squares":
-        return {"divergence": 1 - 2 * ((real - 1).square().mean() + fake.square().mean())}
+        return {"divergence": 1 - 2 * ((real - 1).square().mean(-1) + fake.square().mean(-1))}
     if objective == "wasserstein":
-        return {"divergence": real.mean() - fake.mean()}
+        return {"divergence": real.mean(-1) - fake.mean(-1)}
     return {}
 
 
@@ -117,4 +119,4 @@ def silent_share(objective: str, real: Tensor, fake: Tensor) -> dict[str, Tensor
     """Share of the pair beyond its margins, where the hinge gives the discriminator no gradient."""
     if objective != "hinge":
         return {}
-    return {"logits/silent": ((real > 1).float().mean() + (fake < -1).float().mean()) / 2}
+    return {"logits/silent": ((real > 1).float().mean(-1) + (fake < -1).float().mean(-1)) / 2}

@@ -79,9 +79,12 @@ class Governor:
         """Whether iteration number `iteration` (from 0) is to be read."""
         if self.schedule == "fixed":
             return (iteration + 1) % self.stride == 0  # with the tick that it closes
-        spent = self.spent - sum(self._purses.values()) + self._costliest + self._closing
+        whole = self.overhead * self.elapsed
         share = 1.0 - sum(PURSES[purse] for purse in self._purses)
-        return iteration < GRACE or spent <= share * self.overhead * self.elapsed
+        spent = self.spent + self._costliest + self._closing
+        own = spent - sum(self._purses.values())
+        # the sum too: what a purse spent before its cost was known is made up for here
+        return iteration < GRACE or (own <= share * whole and spent <= whole)
 
     def affords(self, seconds: float, purse: str) -> bool:
         """Whether an open purse holds `seconds` now; always under a fixed schedule."""

@@ -142,6 +142,8 @@ class Monitor:
         self._seats, self._start = taken, adversarial_start
         given = Given(held_out, training, latents, generate, discriminate, playable(penalties))
         self._probing = self._prepare(given, chosen(probes, schedule == "fixed"))
+        if on_finding is not None or self._sinks:
+            self._governor.open("judge")
         if on_finding is not None:
             self._governor.open("judge")
         self._audit: Audit | None = None

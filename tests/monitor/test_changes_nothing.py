@@ -78,7 +78,7 @@ def test_training_is_bitwise_the_same(bare, options, held_out):
     assert len(trace.series("auc/discriminator")) > 0, "it did watch"
     if held_out and options["schedule"] == "fixed":
         assert len(trace.series("logits/held_out/mean")) >= 2
-        assert "forgetting" in trace.signals
+        assert "leak/batch" in trace.signals
     assert not [fact for fact in trace.facts if fact.startswith("probe_failed")]
 
 

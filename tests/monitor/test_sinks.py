@@ -301,9 +301,11 @@ def test_the_loops_own_mlflow_run_stays_active(tmp_path, monkeypatch, quiet_mlfl
 
 def test_names_that_mlflow_refuses_are_mended(tmp_path, quiet_mlflow):
     sink = MLflowSink(tmp_path)
-    sink.write(1, {"sigma/discriminator/0(conv)": 1.0})
+    whole = {"dead_units/generator": 1.0, "adaptive_weight": 1.0}
+    sink.write(1, {**whole, "dead_units/generator/0(conv)": 1.0, "adaptive_weight/at_largest": 0.0})
     sink.close()
-    assert [p.name for p in tmp_path.rglob("*conv*")] == ["0_conv_"]
+    names = ["adaptive_weight", "adaptive_weight.at_largest", "generator", "generator.0_conv_"]
+    assert sorted(p.name for p in tmp_path.rglob("metrics/**/*") if p.is_file()) == names
 
 
 TRACKIO = """

@@ -11,7 +11,7 @@ from typing import Any
 
 from equipoise.errors import naming_extras
 from equipoise.monitor.sinks.sink import PREFIX, folder, is_folder, keeping_chance
-from equipoise.record import Finding
+from equipoise.record import SIGNALS, Finding
 
 MOST = 1000  # metrics that MLflow takes in one batch
 LONGEST = 5000  # characters of a tag
@@ -24,7 +24,9 @@ class MLflowSink:
     """A metric `<prefix><signal>` per reading at the monitor's step, a tag per finding.
 
     Metrics go by the run's id, in one call a tick, so the loop's active run is left as it is.
-    Characters that MLflow takes in no name become "_".
+    Characters that MLflow takes in no name become "_". Its file store makes a file of a metric and
+    a folder of what stands before a slash, which cannot have one name: all slashes but the first
+    become dots, and the first too where the part before it is a signal itself.
 
     >>> Monitor(g, d, sinks=[MLflowSink(mlflow.start_run())])          # doctest: +SKIP
     """
@@ -72,7 +74,11 @@ class MLflowSink:
             self._client.set_terminated(self._run)
 
     def _named(self, name: str) -> str:
-        return FORBIDDEN.sub("_", f"{self._prefix}{name}")
+        head, slash, rest = name.partition("/")
+        first = "." if head in SIGNALS else slash
+        return FORBIDDEN.sub(
+            "_", f"{self._prefix}{head}{first if slash else ''}{rest.replace('/', '.')}"
+        )
 
 
 def _begin(client: Any, target: Any) -> tuple[Any, str]:

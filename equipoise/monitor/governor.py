@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Literal
 
@@ -33,6 +34,7 @@ class Governor:
         self._closing = 0.0  # what closing the next tick will cost, foretold likewise
         self._closed = self._warm = False
         self._purses: dict[str, float] = {}  # spent from each
+        self._planned: int | None = None  # stride that a leader decided on
         self._began: float | None = None
 
     def start(self) -> None:
@@ -79,12 +81,30 @@ class Governor:
         """Whether iteration number `iteration` (from 0) is to be read."""
         if self.schedule == "fixed":
             return (iteration + 1) % self.stride == 0  # with the tick that it closes
+        if self._planned is not None:
+            return (iteration + 1) % self._planned == 0
         whole = self.overhead * self.elapsed
         share = 1.0 - sum(PURSES[purse] for purse in self._purses)
         spent = self.spent + self._costliest + self._closing
         own = spent - sum(self._purses.values())
         # the sum too: what a purse spent before its cost was known is made up for here
         return iteration < GRACE or (own <= share * whole and spent <= whole)
+
+    def plan(self, iterations: int, tick: int) -> int:
+        """The stride at which readings would fit from now on, for others to follow.
+
+        `iterations` so far, of which `tick` make a row of the trace.
+        """
+        if self.schedule == "fixed":
+            return self.stride
+        share = 1.0 - sum(PURSES[purse] for purse in self._purses)
+        budget = share * self.overhead * self.elapsed / max(iterations, 1) - self._closing / tick
+        fits = self._costliest / budget if budget > 0 else tick
+        return max(1, min(math.ceil(fits), tick))
+
+    def follow(self, stride: int) -> None:
+        """Read every `stride` iterations from now on, whatever it costs here."""
+        self._planned = stride
 
     def affords(self, seconds: float, purse: str) -> bool:
         """Whether an open purse holds `seconds` now; always under a fixed schedule."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from equipoise.clinic import diagnose
 from equipoise.errors import EquipoiseError, StopTraining
 from equipoise.game import OBJECTIVES
+from equipoise.monitor.announcer import Announcer
 from equipoise.monitor.arguments import ROLES, Modules, OnFinding, Optimizers, check, seats
 from equipoise.monitor.audit import Audit, callables
 from equipoise.monitor.capture import Callables, Capture, Given, HeldOut
@@ -26,14 +27,15 @@ from equipoise.monitor.observation import Observation
 from equipoise.monitor.player import Player
 from equipoise.monitor.probing import Probing, chosen, playable
 from equipoise.monitor.pull import Pull
+from equipoise.monitor.ranks import Company
 from equipoise.monitor.readings import whole_logits
 from equipoise.monitor.sinks import Sink, Sinks, Tap
 from equipoise.monitor.terms import Terms
 from equipoise.monitor.tick import Tick
 from equipoise.record import Diagnosis, Finding, Trace
 
+Scalers = torch.amp.GradScaler | Mapping[str, torch.amp.GradScaler] | None
 METRIC_NAMES = frozenset({"fid", "kid", "precision", "recall", "density", "coverage"})
-JUDGED_EVERY = 20  # judged at every tick first, later whenever a run has grown by one part in 20
 
 
 class Monitor:
@@ -74,6 +76,8 @@ class Monitor:
         probes: Sequence[str] | None = None,
         header: Mapping[str, Any] | None = None,
         sinks: Sequence[Sink | Tap] = (),
+        scaler: Scalers = None,
+        process_group: Any = None,
     ) -> None:
         """Attach to the players.
 
@@ -102,6 +106,11 @@ class Monitor:
             header: further entries for the trace's header.
             sinks: where each tick's values and each finding go as well, see
                 `equipoise.monitor.sinks`, or functions f(step, values). One that raises is off.
+            scaler: the gradient scaler, or a mapping of them by player: its scale is read once a
+                tick, so that updates which it skips are no stall.
+            process_group: of torch.distributed, or True for the default one: the ranks' readings
+                become one, in one collective a tick; rank 0 decides what is read and found, probes,
+                and writes. Every rank must call `observe` equally often. None: each by itself.
 
         Raises:
             ValueError: an argument out of its range.
@@ -109,7 +118,10 @@ class Monitor:
         """
         check(objective, overhead, on_finding, tick, schedule, stride, adversarial_start)
         taken = seats(generator, discriminator, generator_optimizer, discriminator_optimizer)
-        self._sinks = Sinks(sinks)
+        self._company = Company(process_group)
+        leads = self._company.leads
+        self._sinks = Sinks(sinks if leads else ())
+        self._scalers = scaler if isinstance(scaler, Mapping) else {"all": scaler} if scaler else {}
         self._tick_length = tick
         self._governor = Governor(overhead, schedule, stride)
         self._tick = Tick()
@@ -117,13 +129,11 @@ class Monitor:
         self._objective = objective
         self._inference = Inference()
         self._on_finding = on_finding
-        self._announced: set[str] = set()
-        self._failed = False
+        self._announcer = Announcer(on_finding, self._governor, self._judged, self._note)
+        self._failed = self._closing = False
         self._step = self._observed = self._images = 0
-        self._judge_at = 1
-        self._judging = 0.0  # seconds, the last time
         self._history = History(
-            Path(run_dir) if run_dir is not None else None,
+            Path(run_dir) if run_dir is not None and leads else None,
             {
                 "objective": objective,
                 "chance": OBJECTIVES[objective].chance[0] if objective else None,
@@ -141,10 +151,9 @@ class Monitor:
         self._pull = Pull(self._called[0], self._tick.keep, self._guarded)
         self._seats, self._start = taken, adversarial_start
         given = Given(held_out, training, latents, generate, discriminate, playable(penalties))
-        self._probing = self._prepare(given, chosen(probes, schedule == "fixed"))
-        if on_finding is not None or self._sinks:
-            self._governor.open("judge")
-        if on_finding is not None:
+        self._probing = self._prepare(given, chosen(probes if leads else (), schedule == "fixed"))
+        self._announces = on_finding is not None or bool(self._sinks)
+        if self._announces:
             self._governor.open("judge")
         self._audit: Audit | None = None
         self._leaves = False
@@ -220,6 +229,9 @@ class Monitor:
         """
         if self._failed or self._history.closed:
             self._detach()
+            self._observed += 1
+            if self._failed and self._observed % self._tick_length == 0:
+                self._company.part()
             return
         self._governor.start()
         began = time.perf_counter()
@@ -233,6 +245,8 @@ class Monitor:
         closes = self._observed % self._tick_length == 0
         if closes:
             self._safely(self._close_tick)
+            if self._failed:
+                self._company.part()
         self._governor.settle(self._reading)
         self._want_next()
         if closes:
@@ -270,7 +284,8 @@ class Monitor:
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Add values measured elsewhere (an evaluation's metrics) to the trace in memory."""
-        self._history.add(step, self._images / 1000, self._governor.elapsed, values, write=False)
+        kimg = self._images * self._company.size / 1000
+        self._history.add(step, kimg, self._governor.elapsed, values, write=False)
 
     def diagnose(self) -> Diagnosis:
         """Judge the run so far."""
@@ -283,11 +298,12 @@ class Monitor:
     def close(self) -> None:
         """Write what is pending, remove the hooks; doing so twice does nothing."""
         self._detach()
+        self._closing = True
         if not self._history.closed:
             if self._observed % self._tick_length and not self._tick.empty:
                 self._safely(self._close_tick)
             if self._sinks:  # which hear of what was found last
-                self._safely(self._new_findings)
+                self._safely(self._announcer.new)
             self._history.close()
         self._sinks.close()
 
@@ -311,7 +327,7 @@ class Monitor:
         if "probes" in state:
             self._probing.load_state_dict(state["probes"])
         self._history.resume(self._step)
-        self._announced = self._history.found()
+        self._announcer.known = self._history.found()
         self._want_next()
 
     def adopt(self, trace: Trace, step: int, images: int, updates: Mapping[str, int]) -> None:
@@ -323,7 +339,7 @@ class Monitor:
         self._step, self._observed, self._images = step, step, images
         for player in self._players:
             player.count_from(updates.get(player.name, 0))
-        self._announced = self._history.found()
+        self._announcer.known = self._history.found()
         self._want_next()
 
     def __enter__(self) -> Monitor:
@@ -399,12 +415,24 @@ class Monitor:
             if player.optimizer is not None:
                 values[f"updates/{player.name}"] = player.updates
                 values[f"learning_rate/{player.name}"] = player.learning_rate or 0.0
+        for name, scaler in self._scalers.items():
+            values[f"loss_scale/{name}"] = float(scaler.get_scale())
         self._governor.close(time.perf_counter() - began)
         values["cost/monitor"] = self._governor.share
-        self._history.add(self._step, self._images / 1000, self._governor.elapsed, values)
+        values = self._met(values)
+        kimg = self._images * self._company.size / 1000
+        self._history.add(self._step, kimg, self._governor.elapsed, values)
         began = time.perf_counter()
         self._sinks.write(self._step, values)
         self._governor.charge(time.perf_counter() - began, reading=False)
+
+    def _met(self, values: dict[str, float]) -> dict[str, float]:
+        """The readings of all ranks, read as rank 0 decides; without a group one's own."""
+        if self._closing or not self._company.together:
+            return values
+        met = self._company.meet(values, self._governor.plan(self._observed, self._tick_length))
+        self._governor.follow(met.plan.stride)
+        return met.values
 
     def _probe(self) -> None:
         rates = {p.name: p.learning_rate or 0.0 for p in self._players}
@@ -416,36 +444,20 @@ class Monitor:
             self._governor.charge(seconds, reading=False, purse="probe")
 
     def _announce(self) -> None:
+        """Act on new findings; in a group all ranks do, a tick later, on what rank 0 found."""
         ticks = self._observed // self._tick_length
-        if (self._on_finding is None and not self._sinks) or ticks < self._judge_at:
-            return
-        if not self._governor.affords(self._judging, "judge"):
-            return
-        self._judge_at = ticks + max(1, ticks // JUDGED_EVERY)
         found: list[Finding] = []
-        began = time.perf_counter()
-        self._safely(lambda: found.extend(self._new_findings()))
-        self._judging = time.perf_counter() - began
-        self._governor.charge(self._judging, reading=False, purse="judge")
-        for finding in found:
-            self._act(finding)
+        if self._announces and self._company.leads and self._announcer.due(ticks):
+            self._safely(lambda: found.extend(self._announcer.judge(ticks)))
+        for finding in self._company.announced(found):
+            self._announcer.act(finding, self._step)
 
-    def _new_findings(self) -> list[Finding]:
-        """Findings not announced before, noted as events."""
-        new = [f for f in self.diagnose().findings if f.failure not in self._announced]
-        for finding in new:
-            self._announced.add(finding.failure)
-            self._history.event(self._step, "finding", finding)
-            self._sinks.finding(self._step, finding)
-        return new
+    def _judged(self) -> Sequence[Finding]:
+        return self.diagnose().findings
 
-    def _act(self, finding: Finding) -> None:
-        if self._on_finding == "stop":
-            raise StopTraining(f"step {self._step}: {finding.failure}: {finding.summary}")
-        if self._on_finding == "warn":
-            print(f"equipoise: step {self._step}: {finding.summary}", file=sys.stderr)
-        elif callable(self._on_finding):
-            self._on_finding(finding)
+    def _note(self, finding: Finding) -> None:
+        self._history.event(self._step, "finding", finding)
+        self._sinks.finding(self._step, finding)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Run a hook's reading: timed, without gradients, and never in the loop's way."""

@@ -73,6 +73,60 @@ class Ranks:
         return Meeting(merged(seen), said[0].plan, len(seen) == self.size)
 
 
+class Company:
+    """This process among those of one run; alone where there is no group.
+
+    Attributes:
+        size: processes.
+        leads: whether this one decides, judges, probes and writes.
+        told: what rank 0 found and all announce now.
+        pending: what this one found and is announced at the next meeting.
+    """
+
+    def __init__(self, group: Any) -> None:
+        """`group`: as of `Ranks`, or None.
+
+        Raises:
+            ValueError: torch.distributed is not set up.
+        """
+        self._ranks = None if group is None else Ranks(group)
+        self.size = 1 if self._ranks is None else self._ranks.size
+        self.leads = self._ranks is None or self._ranks.rank == 0
+        self.told: tuple[Any, ...] = ()
+        self.pending: list[Any] = []
+
+    @property
+    def together(self) -> bool:
+        """Whether others still come to the meetings."""
+        return self._ranks is not None
+
+    def meet(self, values: Mapping[str, float], stride: int) -> Meeting:
+        """The readings of all ranks and rank 0's plan, of which `stride` is this one's wish."""
+        ranks, self._ranks = self._ranks, None  # should this fail, it must not meet again
+        assert ranks is not None
+        met = ranks.meet(values, Plan(stride, tuple(self.pending)))
+        self.told, self.pending = met.plan.findings, []
+        if met.whole:
+            self._ranks = ranks
+        else:
+            self.leads = True
+        return met
+
+    def part(self) -> None:
+        """This rank's monitor is off: the others, who wait for it, learn it and go on alone."""
+        ranks, self._ranks = self._ranks, None
+        if ranks is not None:
+            ranks.meet(None, Plan())
+
+    def announced(self, found: list[Any]) -> list[Any]:
+        """What to announce now; in company what was found before, by all alike."""
+        if not self.together:
+            return found
+        self.pending += found
+        told, self.told = list(self.told), ()
+        return told
+
+
 def merged(seen: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Readings of several ranks as one: means over those that have them.
 

@@ -60,6 +60,7 @@ _SIGNALS = (
     Signal("update_ratio/<player>", "|| change of the parameters in one update || / || parameters ||", "1", "optimizer's step hooks", "cheap", would_show="whether each player learns"),
     Signal("updates/<player>", "updates of the player so far", "count", "optimizer's post-step hook", "free", would_show="whether each player learns"),
     Signal("learning_rate/<player>", "learning rate of the player's first parameter group", "1", "optimizer's post-step hook", "free"),
+    Signal("loss_scale/<player>", "scale of the gradient scaler; all: of both players'", "1", "Monitor(scaler=...), at the tick", "free"),
     Signal("nonfinite/<player>", "share of the updates read whose gradient held a NaN or an infinity", "1", "optimizer's pre-step hook", "cheap"),
     Signal("batch/real/mean", "mean over the real batch", "pixel", "observe(real=...)", "cheap"),
     Signal("batch/fake/mean", "mean over the fake batch", "pixel", "observe(fake=...)", "cheap"),

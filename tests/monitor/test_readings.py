@@ -186,3 +186,13 @@ def test_total_norm_is_over_all_numbers_together():
 def test_half_precision_norms_do_not_overflow():
     tensors = [torch.full((4,), 60_000.0, dtype=torch.float16), torch.zeros(1)]
     assert float(total_norm(tensors)) == pytest.approx(120_000, rel=1e-3)
+
+
+@pytest.mark.parametrize("by_player", [False, True])
+def test_a_gradient_scalers_scale_is_read_at_the_tick(by_player):
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    given = {"generator": scaler} if by_player else scaler
+    monitor = Monitor(None, None, scaler=given, tick=1)
+    monitor.observe(losses={"d": 1.0})
+    name = "loss_scale/generator" if by_player else "loss_scale/all"
+    assert monitor.trace().series(name).last == 1024.0

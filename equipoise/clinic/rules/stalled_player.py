@@ -18,7 +18,8 @@ def stalled_player(trace: Trace) -> Finding | None:
 
     An update that comes seldom is none: the pause must last `STILL` times the longest one before.
     Looks like equilibrium, where updates still move the weights; a schedule that ends at 0 is none,
-    because it is dead in the last reading alone. Before `adversarial_start` a still discriminator
+    because it is dead in the last reading alone; updates that a gradient scaler skips, while its
+    scale falls. Before `adversarial_start` a still discriminator
     is normal.
     """
     found = _audited(trace)
@@ -76,6 +77,8 @@ def _never_steps(trace: Trace, player: str) -> Finding | None:
     if len(updates) - first < STILL * cadence:
         return None
     since = int(updates.steps[first])
+    if _skipped(trace, since):
+        return None
     others = [_active(trace, p, "updates").since(since) for p in _players(trace) if p != player]
     most = max((float(np.ptp(o.finite().values)) for o in others if len(o.finite())), default=0.0)
     if most == 0:
@@ -88,6 +91,14 @@ def _never_steps(trace: Trace, player: str) -> Finding | None:
         "last",
     )
     return _finding(player, since, f"its optimizer has not stepped since step {since}", evidence)
+
+
+def _skipped(trace: Trace, since: int) -> bool:
+    """Whether a gradient scaler is skipping updates: each that it skips lowers its scale."""
+    scales = [trace.series(n).finite() for n in trace.signals if n.startswith("loss_scale/")]
+    return any(
+        len(held := scale.since(since)) > 1 and held.values[-1] < held.values[0] for scale in scales
+    )
 
 
 def _moves_nothing(trace: Trace, player: str) -> Finding | None:

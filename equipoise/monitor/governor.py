@@ -6,6 +6,8 @@ import math
 import time
 from typing import Literal
 
+import torch
+
 GRACE = 4  # iterations that are always read: wiring faults show at once
 PURSES = {
     "probe": 0.3,
@@ -36,6 +38,7 @@ class Governor:
         self._purses: dict[str, float] = {}  # spent from each
         self._planned: int | None = None  # stride that a leader decided on
         self._began: float | None = None
+        self._paced, self._shown = 0.0, 0  # seconds and images at the last look at the pace
 
     def start(self) -> None:
         """The first iteration has been seen: the clock runs from here."""
@@ -51,6 +54,15 @@ class Governor:
     def share(self) -> float:
         """Time spent watching over time elapsed."""
         return self.spent / self.elapsed if self.elapsed > 0 else 0.0
+
+    def pace(self, images: int) -> dict[str, float]:
+        """Images a second and the device's peak memory since the last call, as signals."""
+        now, shown = self.elapsed, images - self._shown
+        seconds, self._paced, self._shown = now - self._paced, now, images
+        found = {"speed/images_per_second": shown / seconds} if shown > 0 and seconds > 0 else {}
+        if torch.cuda.is_initialized():
+            found["memory/device"] = float(torch.cuda.max_memory_allocated())
+        return found
 
     def open(self, purse: str) -> None:
         """Set aside a share of the overhead for work of this kind."""

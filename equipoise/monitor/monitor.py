@@ -415,6 +415,8 @@ class Monitor:
             if player.optimizer is not None:
                 values[f"updates/{player.name}"] = player.updates
                 values[f"learning_rate/{player.name}"] = player.learning_rate or 0.0
+        if self._governor.schedule == "adaptive":  # a fixed one reads what the step decides alone
+            values |= self._governor.pace(self._images)
         for name, scaler in self._scalers.items():
             values[f"loss_scale/{name}"] = float(scaler.get_scale())
         self._governor.close(time.perf_counter() - began)

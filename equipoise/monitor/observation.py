@@ -15,12 +15,15 @@ from equipoise.monitor.readings import (
     divergence_reading,
     diversity_readings,
     flat_logits,
+    one_of_several,
     pair_readings,
+    several,
     side_readings,
     silent_share,
 )
 from equipoise.monitor.tick import Tick
 
+MOST_JUDGES = 8  # discriminators that are read one by one
 LOSS_NAMES = {"d": "discriminator", "g": "generator"}
 
 
@@ -54,6 +57,8 @@ class Observation:
             names = (*logits, *scalars)
             read = partial(_read_logits, names, len(logits), neutral, objective or "")
             tick.keep(("logits", names, neutral, objective), tensors, read)
+        for name, pair in self._each().items():
+            tick.keep(("logits of", name), pair, partial(_read_one, name))
         batches = {s: b for s, b in (("real", self.real), ("fake", self.fake)) if b is not None}
         if batches:
             sides = tuple(batches)
@@ -78,6 +83,12 @@ class Observation:
             "generator": self.generator_logits,
         }
         return {side: flat_logits(logits) for side, logits in given.items() if logits is not None}
+
+    def _each(self) -> dict[str, list[Tensor]]:
+        """Reals' and fakes' logits of each of several discriminators, the first `MOST_JUDGES`."""
+        real, fake = several(self.real_logits), several(self.fake_logits)
+        names = [name for name in real if name in fake and name != "discriminator"]
+        return {n: [flat_logits(real[n]), flat_logits(fake[n])] for n in names[:MOST_JUDGES]}
 
 
 def _is_number(value: Tensor | float) -> TypeGuard[Tensor]:
@@ -106,6 +117,11 @@ def _read_logits(
     if generator is not None:
         found["logits/generator/mean"] = generator.mean(-1)
     return found
+
+
+def _read_one(name: str, rows: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Of one discriminator's logits on reals and fakes, each (K, N)."""
+    return one_of_several(rows[0], rows[1], name)
 
 
 def _read_batches(sides: Sequence[str], rows: Sequence[Tensor]) -> dict[str, Tensor]:

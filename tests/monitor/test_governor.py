@@ -153,3 +153,13 @@ def test_judging_a_long_run_costs_no_more_than_in_proportion(monkeypatch):
     assert max(b - a for a, b in itertools.pairwise(judged)) <= 1000 / 20
     assert len(judged) < 120
     assert sum(judged) < 25 * 1000, "rows looked at, over all judgements: in proportion to the run"
+
+
+def test_the_pace_is_that_since_the_last_look(clock):
+    governor = Governor(0.01, "adaptive", 1)
+    governor.start()
+    clock.now = 2.0
+    assert governor.pace(100)["speed/images_per_second"] == 50.0
+    clock.now = 3.0
+    assert governor.pace(400)["speed/images_per_second"] == 300.0
+    assert "speed/images_per_second" not in governor.pace(400), "no time has gone by"

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 
+from equipoise.monitor import Monitor
 from equipoise.monitor.readings import (
     MOST_LOGITS,
     area_under_curve,
@@ -191,8 +192,25 @@ def test_half_precision_norms_do_not_overflow():
 @pytest.mark.parametrize("by_player", [False, True])
 def test_a_gradient_scalers_scale_is_read_at_the_tick(by_player):
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-    given = {"generator": scaler} if by_player else scaler
-    monitor = Monitor(None, None, scaler=given, tick=1)
+    told = {"generator": scaler} if by_player else scaler
+    monitor = Monitor(None, None, scaler=told, tick=1)
     monitor.observe(losses={"d": 1.0})
     name = "loss_scale/generator" if by_player else "loss_scale/all"
     assert monitor.trace().series(name).last == 1024.0
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_each_of_several_discriminators_is_read_by_itself(named):
+    sure, blind = torch.ones(8, 1), torch.zeros(8, 3)
+    real, fake = [sure, (blind, "features")], [-sure, (blind, "features")]
+    names = ["discriminator_0", "discriminator_1"]
+    if named:
+        names = ["patches", "whole"]
+        real, fake = dict(zip(names, real, strict=True)), dict(zip(names, fake, strict=True))
+    monitor = Monitor(None, None, schedule="fixed", stride=1, tick=1)
+    monitor.observe(real_logits=real, fake_logits=fake)
+    trace = monitor.trace()
+    assert [trace.series(f"auc_each/{name}").last for name in names] == [1.0, 0.5]
+    assert trace.series(f"gap_each/{names[1]}").last == 0
+    monitor.observe(real_logits=sure, fake_logits=-sure)
+    assert len(monitor.trace().series(f"auc_each/{names[0]}")) == 1, "one alone is the whole"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from equipoise.monitor.probes.probe import Probe, Readings
+from equipoise.monitor.probes.scene import SMALLEST_IMAGE, Scene
+from equipoise.monitor.probes.stage import staged
+
 MOST_SAMPLES = 64
-SMALLEST = 16  # pixels: below, the ring holds too few frequencies
 RING = (0.35, 0.45)  # cycles per pixel
 
 
@@ -15,10 +18,17 @@ def checkerboard_readings(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
 
     About 1 where fakes are as smooth as reals; a grid of period 2 raises it. A reading: no pass.
     """
-    if any(x.dim() != 4 or min(x.shape[2:]) < SMALLEST for x in (real, fake)):
+    if any(x.dim() != 4 or min(x.shape[2:]) < SMALLEST_IMAGE for x in (real, fake)):
         return {}
     of_fake, of_real = nyquist_ratio(fake), nyquist_ratio(real)
     return {"checkerboard/ratio": of_fake / of_real.clamp_min(1e-30)}
+
+
+def checkerboard(scene: Scene) -> Readings:
+    """`checkerboard_readings` of the fixed reals and fakes, in evaluation mode."""
+    with staged(scene, training=False) as stage, torch.no_grad():
+        assert scene.reals is not None
+        return checkerboard_readings(stage.take(scene.reals), stage.fakes())
 
 
 def nyquist_ratio(images: Tensor) -> Tensor:
@@ -38,3 +48,6 @@ def nyquist_ratio(images: Tensor) -> Tensor:
     radius = torch.hypot(rows[:, None], columns[None, :])
     ring = (radius >= RING[0]) & (radius <= RING[1])
     return power[edge].mean() / power[ring].mean().clamp_min(1e-30)
+
+
+PROBE = Probe("checkerboard", checkerboard, 0.15, frozenset({"generator", "images"}))

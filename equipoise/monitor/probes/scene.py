@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from equipoise.errors import unknown
 from equipoise.game import OBJECTIVES, PENALTIES
 
+SMALLEST_IMAGE = 16  # pixels: below, spectra of images hold too few frequencies
 MOST_PARAMETERS = 1 << 24  # beyond, probes that hold several copies of the weights stay away
 
 
@@ -130,6 +131,9 @@ class Scene:
             "discriminator": bool(self.discriminators) and self.reals is not None,
             "latents": self.latents is not None and self.latents.is_floating_point(),
             "reals": self.reals is not None,
+            "images": self.reals is not None
+            and self.reals.dim() == 4
+            and min(self.reals.shape[2:]) >= SMALLEST_IMAGE,
             "labels": self.labels is not None
             and any(n.condition is not None for n in self.networks.values()),
             "held_out": self.held_out is not None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from equipoise.monitor.probes import (
+    checkerboard,
     condition,
     curvature,
     dead_units,
@@ -31,6 +32,7 @@ _MODULES = (
     memorization,
     leak,
     condition,
+    checkerboard,
     sensitivity,
     input_gradient,
     dead_units,

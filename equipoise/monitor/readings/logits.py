@@ -47,6 +47,29 @@ def _logit_parts(logits: Any) -> list[Tensor]:
     )
 
 
+def several(logits: Any) -> dict[str, Any]:
+    """The logits of each of several discriminators by name; {} where there is one.
+
+    A list or mapping with two entries or more; those of a list are discriminator_0, ... A mapping's
+    own names stand. Of (logits, features) the first counts.
+    """
+    if isinstance(logits, tuple) and logits:
+        return several(logits[0])
+    if isinstance(logits, Mapping):
+        found = {str(name): value for name, value in logits.items()}
+    elif isinstance(logits, list):
+        found = {f"discriminator_{i}": value for i, value in enumerate(logits)}
+    else:
+        found = {}
+    return found if len(found) > 1 else {}
+
+
+def one_of_several(real: Tensor, fake: Tensor, name: str) -> dict[str, Tensor]:
+    """AUC and scale-free gap of one discriminator's pair, as `pair_readings` has them."""
+    found = pair_readings(real, fake, None)
+    return {f"auc_each/{name}": found["auc/discriminator"], f"gap_each/{name}": found["logits/gap"]}
+
+
 def _thinned(values: Tensor, most: int) -> Tensor:
     return values[:: -(-len(values) // most)] if len(values) > most else values
 

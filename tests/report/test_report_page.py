@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -58,10 +57,8 @@ def whole(tmp_path_factory):
     return scenario.everything(folder)
 
 
-def test_the_page_is_written_fast_and_small_and_alone(whole, tmp_path):
-    start = time.perf_counter()
+def test_the_page_is_small_and_alone(whole, tmp_path):
     path = write_report(tmp_path / "deep" / "report.html", **whole)
-    assert time.perf_counter() - start < 5
     assert path.stat().st_size < 8e6
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
@@ -172,7 +169,7 @@ def test_files_that_cannot_be_shown_are_said_in_a_visible_line(tmp_path):
     assert "interpolation at step 2 (gone.npy): the file is missing" in text
 
 
-def test_a_long_run_of_large_colour_images_stays_under_the_limits(tmp_path):
+def test_the_page_of_a_long_run_of_large_colour_images_stays_small(tmp_path):
     rng = np.random.default_rng(0)
     with TraceWriter(tmp_path) as writer:
         for i in range(50):
@@ -188,10 +185,7 @@ def test_a_long_run_of_large_colour_images_stays_under_the_limits(tmp_path):
     signals = Trace.from_columns(range(5_000), columns).signals
     trace = replace(Trace.read(tmp_path), signals=signals)
     run = {"diagnosis": scenario.diagnosis(), "ledger": [scenario.trial()] * 400}
-    start = time.perf_counter()
-    size = len(page.render(nothing(trace=trace, **run)).encode())
-    assert time.perf_counter() - start < 5
-    assert size < 8e6
+    assert len(page.render(nothing(trace=trace, **run)).encode()) < 8e6
 
 
 def test_few_signals_are_left_whole_and_many_keep_their_spikes():

@@ -1,76 +1,36 @@
 """Is the clinic right? Runs made sick on purpose and runs that learn, diagnosed and scored.
 
-    python -m benchmarks.diagnosis [--seeds 5] [--workers 2] [--only NAME ...] [--folder FOLDER]
+    python -m benchmarks.diagnosis [--seeds 5] [--healthy-seeds 12] [--workers 2] [--only NAME ...]
 
-A fault counts where it harms: where the primary metric ends outside of what healthy runs of the
-same preset reach. Then the first finding must be one of its right names. Finished runs are stored
-at once and not played again; the whole library takes some three hours on one core. Another tool
-enters by a function `Trace -> list of failure ids, the first the surest` in `faults/peers.py`.
+A fault counts where it harms: where a measure of the samples ends outside of what healthy runs of
+the same preset reach. Then the first finding must be one of its right names. Finished runs are
+stored at once and not played again; a seed of all faults takes about two hours on one core, a seed
+of the healthy configurations ten minutes. Another tool enters by a function `Trace -> list of
+failure ids, the first the surest` in `faults/peers.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
-import shutil
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import cells
-from benchmarks.faults.healthy import CONFIGURATIONS
+from benchmarks.faults.library import FAULTS, Case, Row, library, place_of, play
 from benchmarks.faults.peers import PACKAGES, PEERS, RULES, Tool
-from benchmarks.faults.recipes import FAULTS
-from benchmarks.faults.settings import setting
 from equipoise.clinic import diagnose
-from equipoise.recipe import Recipe, load
 from equipoise.record import Trace, write_text
-from equipoise.trial import train
 
 RESULTS = Path(__file__).parent / "results" / "diagnosis.json"
-BUDGETS = {"ring": 256.0, "grid": 1280.0, "digits": 64.0}  # kimg: where healthy runs are good
-PRIMARY = {"ring": "mode_kl", "grid": "mode_kl", "digits": "frechet_digits_cnn"}
-SEVERITIES = ("mild", "medium", "strong")
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run of the library; `fault` is "" for a healthy configuration, whose name is `name`."""
-
-    name: str
-    preset: str
-    fault: str = ""
-    severity: int = 0
-
-    def recipe(self, seed: int) -> Recipe:
-        """What is played."""
-        edit: Mapping[str, Any]
-        if self.fault:
-            edit = {**setting(self.preset, seed), **FAULTS[self.fault].edits[self.severity]}
-        else:
-            edit = CONFIGURATIONS[self.name][1]
-        kimg = BUDGETS[self.preset]
-        pace = {"kimg": kimg, "evaluation.every_kimg": kimg / 12, "checkpoint.every_kimg": kimg}
-        aside = {"data.held_out": 0.1} if self.preset == "digits" else {}
-        return load(self.preset).edit({**pace, **aside, **edit, "seed": seed})
-
-
-def library() -> list[Case]:
-    """Every case: healthy ones first, since they say what harm is."""
-    well = [Case(name, preset) for name, (preset, _) in CONFIGURATIONS.items()]
-    sick = [
-        Case(f"{name} / {preset} / {SEVERITIES[severity]}", preset, name, severity)
-        for name, fault in FAULTS.items()
-        for preset in fault.presets
-        for severity in range(3)
-    ]
-    return well + sick
+BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of confidence
 
 
 def equipoise_says(trace: Trace) -> list[str]:
@@ -82,49 +42,53 @@ def equipoise_says(trace: Trace) -> list[str]:
 TOOLS: dict[str, Tool] = {"equipoise": equipoise_says, **PEERS}
 
 
-def play(case: Case, seed: int, folder: Path) -> Row:
-    """One run, told by every tool; the trace is kept, so that rules can be judged again."""
-    place = folder / f"{case.name}-{seed}".replace("/", "_").replace(" ", "-")
-    recipe = case.recipe(seed)
-    result = place.with_suffix(".json")
-    played: Row = json.loads(result.read_text()) if result.is_file() else {}
-    if played.get("recipe") != recipe.content_hash():
-        shutil.rmtree(place, ignore_errors=True)
-        outcome = train(recipe, place).outcome
-        primary = outcome.metrics.get(PRIMARY[case.preset], float("nan"))
-        played = {"recipe": recipe.content_hash(), "primary": repr(primary), "steps": outcome.step}
-        shutil.rmtree(place / "checkpoints", ignore_errors=True)
-        shutil.rmtree(place / "samples", ignore_errors=True)
-        result.write_text(json.dumps(played))
-    trace = Trace.read(place)
+def told(case: Case, seed: int, folder: Path) -> Row:
+    """One run, told by every tool."""
+    row = play(case, seed, folder)
+    trace = Trace.read(place_of(case, seed, folder))
     said = {name: tool(trace) for name, tool in TOOLS.items()}
-    return {**vars(case), "seed": seed, **played, "said": said}
+    first = next(iter(diagnose(trace).findings), None)
+    sure = {"confidence": first.confidence, "since": first.since} if said["equipoise"] else {}
+    return {**row, "held_out": case.held_out(seed), "said": said, **sure}
 
 
-def measure(wanted: list[Case], seeds: int, workers: int, folder: Path) -> Iterator[Row]:
+def measure(
+    wanted: list[Case], seeds: int, healthy_seeds: int, workers: int, folder: Path
+) -> Iterator[Row]:
     """Every case on every seed, seed by seed."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        jobs = [pool.submit(play, case, seed, folder) for seed in range(seeds) for case in wanted]
+        jobs = [
+            pool.submit(told, case, seed, folder)
+            for seed in range(max(seeds, healthy_seeds))
+            for case in wanted
+            if seed < (seeds if case.fault else healthy_seeds)
+        ]
         for job in as_completed(jobs):
             yield job.result()
 
 
-def limits(rows: list[Row]) -> dict[str, float]:
-    """By preset: the worst primary metric of its healthy runs."""
-    found: dict[str, float] = {}
+Bounds = Mapping[tuple[str, str], float]
+
+
+def limits(rows: list[Row]) -> Bounds:
+    """By preset and measure: the worst of its healthy runs."""
+    found: dict[tuple[str, str], float] = {}
     for row in rows:
-        if not row["fault"]:
-            value = float(row["primary"])
-            found[row["preset"]] = max(found.get(row["preset"], 0.0), value)
+        for name, value in row["measures"].items():
+            key = row["preset"], name
+            if not row["fault"]:
+                found[key] = max(found.get(key, 0.0), float(value))
     return found
 
 
-def harmed(row: Row, bounds: Mapping[str, float]) -> bool:
+def harmed(row: Row, bounds: Bounds) -> bool:
     """Whether the fault shows in the samples at all."""
-    value = float(row["primary"])
-    return not value <= bounds.get(row["preset"], float("inf"))
+    return any(
+        not float(value) <= bounds.get((row["preset"], name), float("inf"))
+        for name, value in row["measures"].items()
+    )
 
 
 def score(rows: list[Row], tool: str) -> dict[str, float]:
@@ -133,20 +97,23 @@ def score(rows: list[Row], tool: str) -> dict[str, float]:
     bad = [r for r in rows if r["fault"] and harmed(r, bounds)]
     well = [r for r in rows if not r["fault"]]
 
-    def share(hit: Callable[[list[str], tuple[str, ...]], bool]) -> float:
-        right = [hit(r["said"][tool], FAULTS[r["fault"]].right) for r in bad]
+    def share(hit: Callable[[list[str], tuple[str, ...]], bool], among: list[Row]) -> float:
+        right = [hit(r["said"][tool], FAULTS[r["fault"]].right) for r in among]
         return sum(right) / len(right) if right else float("nan")
 
+    def first(said: list[str], right: tuple[str, ...]) -> bool:
+        return bool(said) and said[0] in right
+
+    alarms = sum(bool(r["said"][tool]) for r in well)
     return {
         "harmful runs": len(bad),
-        "detected": share(lambda said, right: bool(said)),
-        "named first": share(lambda said, right: bool(said) and said[0] in right),
-        "named in three": share(lambda said, right: bool(set(said[:3]) & set(right))),
+        "detected": share(lambda said, right: bool(said), bad),
+        "named first": share(first, bad),
+        "held out": share(first, [r for r in bad if r["held_out"]]),
+        "named in three": share(lambda said, right: bool(set(said[:3]) & set(right)), bad),
         "healthy runs": len(well),
-        "false alarms": sum(bool(r["said"][tool]) for r in well),
-        "per 1,000 steps": 1000
-        * sum(bool(r["said"][tool]) for r in well)
-        / max(sum(r["steps"] for r in well), 1),
+        "false alarms": alarms,
+        "per 1,000 steps": 1000 * alarms / max(sum(r["steps"] for r in well), 1),
     }
 
 
@@ -162,10 +129,54 @@ def by_fault(rows: list[Row]) -> dict[str, tuple[int, int, dict[str, int]]]:
     return table
 
 
+def calibration(rows: list[Row]) -> list[tuple[str, int, float, float]]:
+    """By confidence of the first finding: runs, mean confidence, share in which it was right.
+
+    Right is a right name of the fault, harmful or not; on a healthy run nothing is.
+    """
+    bars = []
+    for low, high in itertools.pairwise(BINS):
+        here = [r for r in rows if low <= r.get("confidence", -1.0) < high + (high == 1.0)]
+        if here:
+            right = [r["said"]["equipoise"][0] in _right(r) for r in here]
+            mean = statistics.fmean(r["confidence"] for r in here)
+            bars.append((f"{low:.1f} to {high:.1f}", len(here), mean, statistics.fmean(right)))
+    return bars
+
+
+def _right(row: Row) -> tuple[str, ...]:
+    return FAULTS[row["fault"]].right if row["fault"] else ()
+
+
+def onset(rows: list[Row]) -> float:
+    """Median of the first finding's onset over the run's length, where it was right.
+
+    Every fault of the library is there from the first step, so this is the onset's error.
+    """
+    shares = [
+        r["since"] / r["steps"]
+        for r in rows
+        if r["said"]["equipoise"] and r["said"]["equipoise"][0] in _right(r)
+    ]
+    return statistics.median(shares) if shares else float("nan")
+
+
 def section(stored: dict[str, Any]) -> str:
-    """The scores and the confusion table as Markdown."""
+    """The scores, the confusion table and the calibration as Markdown."""
     rows = stored["rows"]
-    seeds = len({row["seed"] for row in rows})
+    seeds = len({row["seed"] for row in rows if row["fault"]})
+    about = (
+        f"`python -m benchmarks.diagnosis`, {stored['date']}, {stored['machine']}, {seeds} seeds of"
+        " each fault. *harmful*: a measure of the samples ends worse than on any healthy run of the"
+        " preset; *held out*: named first, in objectives and architectures that no threshold was"
+        f" set on. Median onset of right findings: {100 * onset(rows):.0f} % of the run, where 0 is"
+        " exact."
+    )
+    parts = [about, _scores(rows), _confusion(rows), _calibrated(rows)]
+    return "\n\n".join(["## Diagnosis", *parts])
+
+
+def _scores(rows: list[Row]) -> str:
     asked = [tool for tool in ("equipoise", *RULES, *PACKAGES) if tool in rows[0]["said"]]
     scores = {tool: score(rows, tool) for tool in asked}
     names = list(next(iter(scores.values())))
@@ -174,17 +185,24 @@ def section(stored: dict[str, Any]) -> str:
         lines.append(_cells([tool, *(f"{found[name]:.3g}" for name in names)]))
     for tool in PACKAGES.keys() - set(asked):
         lines.append(_cells([tool, "not installed", *["-"] * (len(names) - 1)]))
+    return "\n".join(lines)
+
+
+def _confusion(rows: list[Row]) -> str:
     table = [_cells(["fault", "right", "harmful", "named", "said first"]), _cells(["---"] * 5)]
     for name, (count, named, counts) in by_fault(rows).items():
         said = ", ".join(f"{failure} {n}" for failure, n in counts.items())
         table.append(
             _cells([name, ", ".join(FAULTS[name].right), str(count), str(named), said or "-"])
         )
-    about = (
-        f"`python -m benchmarks.diagnosis`, {stored['date']}, {stored['machine']}, {seeds} seeds."
-        " *harmful*: the primary metric ends worse than on any healthy run of the preset."
-    )
-    return "\n\n".join(["## Diagnosis", about, "\n".join(lines), "\n".join(table)])
+    return "\n".join(table)
+
+
+def _calibrated(rows: list[Row]) -> str:
+    lines = [_cells(["confidence", "runs", "mean", "right"]), _cells(["---"] * 4)]
+    for name, count, mean, right in calibration(rows):
+        lines.append(_cells([name, str(count), f"{mean:.2f}", f"{right:.2f}"]))
+    return "\n".join(lines)
 
 
 def _cells(values: list[str]) -> str:
@@ -195,6 +213,7 @@ def main() -> int:
     """Parse, measure, print, store."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.diagnosis", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--healthy-seeds", type=int, default=12)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=None, metavar="NAME", help="cases by name")
     parser.add_argument("--folder", type=Path, default=Path("runs/diagnosis"))
@@ -203,10 +222,12 @@ def main() -> int:
     if not wanted:
         parser.error(f"no such case (there are {len(library())}, such as {library()[0].name!r})")
     rows = []
-    for row in measure(wanted, options.seeds, options.workers, options.folder):
+    seeds = options.seeds, options.healthy_seeds
+    for row in measure(wanted, *seeds, options.workers, options.folder):
         rows.append(row)
         said = ", ".join(row["said"]["equipoise"]) or "nothing"
-        print(f"{row['name']} seed {row['seed']}: {float(row['primary']):.4g}  {said}", flush=True)
+        reached = ", ".join(f"{float(value):.4g}" for value in row["measures"].values())
+        print(f"{row['name']} seed {row['seed']}: {reached}  {said}", flush=True)
     if options.only is None:
         about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": cells.hardware()}
         write_text(RESULTS, json.dumps({**about, "rows": rows}, indent=1) + "\n")

@@ -78,11 +78,13 @@ def _missing(trace: Trace) -> dict[str, str]:
     """Signals that would have said more, with what each would show."""
     missing = {}
     beside = other_loss(trace) is not None
+    never = trace.facts.get("inapplicable") or ()
     for name, signal in SIGNALS.items():
         stem = name.removesuffix("<player>")
         stem = "metric/" if name == "metric/fid" else stem  # any measure of quality serves
         present = any(n.startswith(stem) if stem != name else n == name for n in trace.signals)
-        if signal.would_show and not present and (beside or name not in BESIDE):
+        wanted = name not in never and (beside or name not in BESIDE)
+        if signal.would_show and not present and wanted:
             missing[name] = signal.would_show
     return missing
 

@@ -32,6 +32,7 @@ _ELAPSED = re.compile(r"\belapsed:?\s{1,4}(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)"
 _BRACKETS = re.compile(r"\[(?:(\d+)/\d+|(\d+))\]\s?\[\s{0,8}(\d+)/(\d+)\]")
 _BAR = re.compile(r"(?<![\w/.])(\d+)/(\d+)\s{1,2}(?:\[\d+:|\[[=>.]|\u2501|\(\s{0,4}\d+\.\d+%\))")
 _LEADING = re.compile(r"^\s{0,8}(\d+)\s{0,4}[\[:,]\s?(?=[A-Za-z])")
+_LONE = re.compile(r"^\s{0,8}\[\s{0,8}(\d+)/\d+\]")
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{4,9})")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\x08+")
 _BREAKS = re.compile(r"[,;|\[\]{}<>\t:=\"']|\s{2,}")
@@ -151,7 +152,7 @@ def _read_positions(text: str, line: Located) -> None:
     elif (match := _BAR.search(text)) and not clock.keys() & {"step", "batch"}:
         _count("batch", match, 1, line)
         line.total, line.spans["total", ""] = float(match[2][:15]), (match.span(2),)
-    elif not clock and (match := _LEADING.search(text)):
+    elif not clock and (match := _LONE.search(text) or _LEADING.search(text)):
         _count("step", match, 1, line)
 
 

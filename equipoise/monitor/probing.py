@@ -15,6 +15,8 @@ from equipoise.monitor.probes import PROBES, Prober, Scene
 
 # Left out unless named: `quantiles` writes a line for each layer, the others cost several steps.
 ASKED_FOR = frozenset({"quantiles", "curvature", "spectrum", "duality"})
+# What a scene may lack for good, and the signals that then mean nothing.
+NEVER = {"labels": ("condition/effect", "condition/judged"), "images": ("checkerboard/ratio",)}
 DEFAULT = tuple(name for name in PROBES if name not in ASKED_FOR)
 
 
@@ -94,6 +96,7 @@ class Probing:
         if scene is None:
             return 0.0
         self._prober.scene = scene
+        self._tell_inapplicable(scene)
         run = self._prober.run(step_seconds) if turn is None else self._prober.run_at(turn)
         self._tell_broken()
         if run is None:
@@ -113,6 +116,14 @@ class Probing:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on in the order of a former `state_dict`."""
         self._prober.load_state_dict(state)
+
+    def _tell_inapplicable(self, scene: Scene) -> None:
+        known = self._capture.complete and scene.reals is not None
+        if not known or "inapplicable" in self._told:
+            return
+        self._told.add("inapplicable")
+        lacks = NEVER.keys() - scene.has
+        self._fact("inapplicable", sorted(name for lack in lacks for name in NEVER[lack]))
 
     def _tell_broken(self) -> None:
         for name in self._prober.broken.keys() - self._told:

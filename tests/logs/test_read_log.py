@@ -24,6 +24,7 @@ TEXTS = [
     ("tutorial", DCGAN, LOSSES | {"probability/real/mean", "probability/fake/mean"}),
     ("keras", "{i} [D loss: {d}, acc.: 50.00%] [G loss: {g}]", LOSSES),
     ("pytorch_gan", "[Epoch 0/200] [Batch {i}/40] [D loss: {d}] [G loss: {g}]", LOSSES),
+    ("bracket", "[{i}/20000] [D loss: {d}] [G loss: {g}]", LOSSES),
     ("slash", "Epoch: 001/100 | Batch {i}/40 | Gen/Dis Loss: {g}/{d}", LOSSES),
     ("equals", "step={i} d_loss={d} g_loss={g}", LOSSES),
     ("spaces", "iter {i} d_loss {d} g_loss {g}", LOSSES),

@@ -62,6 +62,7 @@ def test_a_plain_loop_gives_latents_reals_and_what_each_optimizer_holds():
     assert scene.labels is None
     assert scene.discriminators["discriminator"].learns == {"weight"}
     assert scene.generators["generator"].learns is None
+    assert not {"condition/effect", "checkerboard/ratio"} & monitor.diagnose().missing.keys()
     assert not generator._forward_hooks.keys() - monitor_hooks(generator), "taken away again"
     assert {"lipschitz/largest", "rank/generator", "sensitivity/generator"} <= set(
         monitor.trace().signals

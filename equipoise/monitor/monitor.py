@@ -25,7 +25,7 @@ from equipoise.monitor.history import History
 from equipoise.monitor.infer import Inference
 from equipoise.monitor.observation import Observation
 from equipoise.monitor.player import Player
-from equipoise.monitor.probing import Probing, chosen, playable
+from equipoise.monitor.probing import Probing, chosen, interval, playable
 from equipoise.monitor.pull import Pull
 from equipoise.monitor.ranks import Company
 from equipoise.monitor.readings import whole_logits
@@ -102,7 +102,8 @@ class Monitor:
             latents: what the generator is called with, (N, ...); None: a real call's.
             penalties: weight of each of the discriminator's penalties, by name, for probes that
                 differentiate its loss; those that need more than images are left out.
-            probes: names of `equipoise.monitor.probes.PROBES`, [] for none; None: the cheap ones.
+            probes: names of `equipoise.monitor.probes.PROBES`, [] for none; None: the cheap ones,
+                on a fixed schedule those that rules read, as often as 2 % of the steps allow.
             header: further entries for the trace's header.
             sinks: where each tick's values and each finding go as well, see
                 `equipoise.monitor.sinks`, or functions f(step, values). One that raises is off.
@@ -151,7 +152,8 @@ class Monitor:
         self._pull = Pull(self._called[0], self._tick.keep, self._guarded)
         self._seats, self._start = taken, adversarial_start
         given = Given(held_out, training, latents, generate, discriminate, playable(penalties))
-        self._probing = self._prepare(given, chosen(probes if leads else (), schedule == "fixed"))
+        names = chosen(probes if leads else (), schedule == "fixed")
+        self._probing = self._prepare(given, names, interval(names, tick) if probes is None else 1)
         self._announces = on_finding is not None or bool(self._sinks)
         if self._announces:
             self._governor.open("judge")
@@ -162,13 +164,14 @@ class Monitor:
         if Monitor.on_attach is not None:
             Monitor.on_attach(self)
 
-    def _prepare(self, given: Given, probes: Sequence[str]) -> Probing:
+    def _prepare(self, given: Given, probes: Sequence[str], every: int) -> Probing:
         if probes:
             self._governor.open("probe")
         called = dict(zip(ROLES, self._called, strict=True))
         return Probing(
             Capture(self._seats, called, given, self._guarded),
             probes,
+            every,
             lambda seconds: self._governor.affords(seconds, "probe"),
             self._tick.add,
             self._history.fact,
@@ -440,8 +443,8 @@ class Monitor:
         rates = {p.name: p.learning_rate or 0.0 for p in self._players}
         step_seconds = self._governor.elapsed / max(self._observed, 1)
         fixed = self._governor.schedule == "fixed"
-        turn = self._observed // self._tick_length if fixed else None
-        seconds = self._probing.run(self._known, rates, step_seconds, turn)
+        ticks = self._observed // self._tick_length if fixed else None
+        seconds = self._probing.run(self._known, rates, step_seconds, ticks)
         if seconds:
             self._governor.charge(seconds, reading=False, purse="probe")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,14 +18,20 @@ from equipoise.monitor.probes import PROBES, Prober, Scene
 ASKED_FOR = frozenset({"quantiles", "curvature", "spectrum", "duality"})
 # What a scene may lack for good, and the signals that then mean nothing.
 NEVER = {"labels": ("condition/effect", "condition/judged"), "images": ("checkerboard/ratio",)}
+# What rules read; on a fixed schedule the rest is left out too, unless named.
+JUDGED = (
+    "spectral", "lipschitz", "overfitting", "memorization", "leak", "condition", "noise",
+    "checkerboard",
+)  # fmt: skip
+FIXED_SHARE = 0.02  # of a fixed schedule's steps, that probes may cost by what they usually do
+LEAST = 0.5  # steps: on small networks a probe costs its number of operations
 DEFAULT = tuple(name for name in PROBES if name not in ASKED_FOR)
 
 
 def chosen(probes: Sequence[str] | None, fixed: bool = False) -> tuple[str, ...]:
     """The probes to run; None: `DEFAULT`.
 
-    On a fixed schedule those that compare with their last run are left out unless named: after a
-    resume they would have none.
+    On a fixed schedule None means `JUDGED`, so that what a step finds is a function of the step.
 
     Raises:
         ValueError: a name that is not in `PROBES`.
@@ -36,7 +43,20 @@ def chosen(probes: Sequence[str] | None, fixed: bool = False) -> tuple[str, ...]
             raise ValueError(unknown("probe", name, PROBES))
     if probes is not None:
         return tuple(probes)
-    return tuple(name for name in DEFAULT if not (fixed and PROBES[name].remembers))
+    return JUDGED if fixed else DEFAULT
+
+
+def interval(probes: Sequence[str], tick: int) -> int:
+    """Ticks of a fixed schedule between two probes, so that they cost `FIXED_SHARE` of the steps.
+
+    From the probes' usual costs c, in steps, at least `LEAST`: each runs in proportion to
+    1 / sqrt(c), so a run costs sum(sqrt c) / sum(1 / sqrt c) on average.
+    """
+    if not probes:
+        return 1
+    roots = [math.sqrt(max(PROBES[name].cost, LEAST)) for name in probes]
+    mean = sum(roots) / sum(1 / root for root in roots)
+    return math.ceil(mean / (FIXED_SHARE * tick))
 
 
 def playable(penalties: Mapping[str, float] | None) -> dict[str, float]:
@@ -59,16 +79,26 @@ class Probing:
         self,
         capture: Capture,
         probes: Sequence[str],
+        every: int,
         budget: Callable[[float], bool],
         sink: Callable[[str, Tensor], None],
         fact: Callable[[str, Any], None],
     ) -> None:
-        """`budget(seconds)`: whether that fits now; `fact`: where broken probes are told."""
+        """Begin to capture.
+
+        Args:
+            capture: builds the scene.
+            probes: by name.
+            every: ticks of a fixed schedule from probe to probe.
+            budget: of seconds, whether they fit now.
+            sink: takes readings.
+            fact: takes what is told once, of probes that broke.
+        """
         self._capture = capture
         self._sink, self._fact = sink, fact
         self._prober = Prober(Scene(), budget, {name: PROBES[name] for name in probes})
         self._told: set[str] = set()
-        self._off = not probes
+        self._off, self._every = not probes, every
         if self._off:
             capture.detach()
 
@@ -86,18 +116,23 @@ class Probing:
         objective: str | None,
         rates: Mapping[str, float],
         step_seconds: float,
-        turn: int | None,
+        ticks: int | None,
     ) -> float:
         """Run the next probe where it fits; its seconds, 0 where none ran.
 
-        `turn`: on a fixed schedule the number of the tick, which alone says what runs.
+        `ticks`: on a fixed schedule how many there were, which alone says what runs.
         """
+        if ticks is not None and ticks % self._every:
+            return 0.0
         scene = None if self._off else self._capture.scene(objective, rates)
         if scene is None:
             return 0.0
         self._prober.scene = scene
         self._tell_inapplicable(scene)
-        run = self._prober.run(step_seconds) if turn is None else self._prober.run_at(turn)
+        if ticks is None:
+            run = self._prober.run(step_seconds)
+        else:
+            run = self._prober.run_at(ticks // self._every)
         self._tell_broken()
         if run is None:
             return 0.0

@@ -17,7 +17,7 @@ from equipoise.monitor import Monitor
 def main(rank, size, folder, what):
     store = f"file://{folder / 'store'}"
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
-    options = {"process_group": True, "tick": 5, "run_dir": folder / "run"}
+    options = {"process_group": True, "tick": 5, "run_dir": folder / "run", "probes": ["spectral"]}
     if what == "stop":
         options["on_finding"] = "stop"
     if what == "adaptive":

@@ -6,8 +6,9 @@ from probe_scenes import Conditional, numbers
 from torch import nn
 
 from equipoise.monitor import Monitor
+from equipoise.monitor.probing import DEFAULT, JUDGED, interval
 
-EACH = {"schedule": "fixed", "stride": 1, "tick": 1}
+EACH = {"schedule": "fixed", "stride": 1, "tick": 1, "probes": DEFAULT}
 ADAM = torch.optim.Adam
 
 
@@ -239,3 +240,24 @@ def test_only_the_probes_named_run():
     monitor, _ = watched(generator, discriminator, iteration, probes=["leak"], steps=4)
     assert monitor.trace().series("leak/batch").steps.tolist() == [1, 2, 3, 4]
     assert "lipschitz/largest" not in monitor.trace().signals
+
+
+@pytest.mark.parametrize(("tick", "every"), [(1, 28), (8, 4), (25, 2), (100, 1)])
+def test_on_a_fixed_schedule_probes_cost_a_share_of_the_steps(tick, every):
+    assert interval(JUDGED, tick) == every
+
+
+def test_on_a_fixed_schedule_what_rules_read_is_probed_and_thinned():
+    generator, discriminator = nn.Linear(4, 2), nn.Linear(2, 1)
+    z, real = numbers(16, 4), numbers(16, 2, seed=1)
+
+    def iteration():
+        discriminator(real)
+        return {"real": real, "fake": generator(z)}
+
+    monitor, _ = watched(generator, discriminator, iteration, probes=None, steps=60)
+    steps = {int(s) for n in monitor.trace().signals if n.startswith("sigma/")
+             for s in monitor.trace().series(n).steps}  # fmt: skip
+    assert steps
+    assert all(step % 28 == 0 for step in steps)
+    assert "rank/generator" not in monitor.trace().signals

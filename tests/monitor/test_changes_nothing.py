@@ -8,6 +8,7 @@ import torch
 from toy_loop import noisy_players, plain_players, play, ring
 
 from equipoise.monitor import Monitor
+from equipoise.monitor.probing import DEFAULT
 
 STEPS = 200
 
@@ -68,7 +69,7 @@ def test_training_is_bitwise_the_same(bare, options, held_out):
     monitors = []
 
     def attach(*given):
-        monitors.append(Monitor(*given, held_out=reals, **options))
+        monitors.append(Monitor(*given, held_out=reals, probes=DEFAULT, **options))
         return monitors[0]
 
     got = outcome(attach, players)

@@ -60,7 +60,7 @@ def broken(*_, **__):
 )
 def test_an_error_inside_is_said_once_and_never_reaches_the_loop(monkeypatch, capsys, place):
     monkeypatch.setattr(f"equipoise.monitor.{place}", broken)
-    attach = dense(held_out=torch.randn(8, 2), on_finding="stop")
+    attach = dense(held_out=torch.randn(8, 2), on_finding="stop", probes=["overfitting"])
     state = play(20, attach)
     said = capsys.readouterr().err
     assert state.done == 20

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from equipoise.clinic.quality import EVALUATIONS, POOR_DIVERSITY, poor_diversity, poor_reach
+from equipoise.clinic.quality import (
+    EVALUATIONS,
+    FEW_MODES,
+    POOR_DIVERSITY,
+    POOR_REACH,
+    UNEVEN,
+    poor_diversity,
+    poor_reach,
+)
 from equipoise.clinic.windows import (
     late_evidence,
     late_median,
@@ -39,7 +48,7 @@ def mode_collapse(trace: Trace) -> Finding | None:
     diversity, reach = poor_diversity(trace), poor_reach(trace)
     near, worse = _near_duplicates(trace), worsened(trace, DOUBLED)
     jump = None if worse is None else worse.evidence()
-    exact = reach is not None and reach.signal == "metric/mode_coverage"
+    exact = reach is not None and reach.signal.startswith("metric/mode_")
     found = (diversity, near, reach, *_precise_but_narrow(trace), jump)
     evidence = tuple({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]
     if len(evidence) < 2 and not exact and jump is None:
@@ -101,12 +110,15 @@ def _since(trace: Trace, first: Evidence) -> int | None:
     limit = {"diversity/pairwise": POOR_DIVERSITY, "diversity/nearest": DUPLICATES}
     if first.signal in limit:
         return onset(series, np.asarray(series.values < limit[first.signal]))
-    return _last_worse(series, 1.0 if first.signal == "metric/mode_coverage" else 0.25)
+    if first.signal == "metric/mode_kl":
+        return _last_worse(series, series.values < UNEVEN)
+    few = FEW_MODES if first.signal == "metric/mode_coverage" else POOR_REACH
+    return _last_worse(series, series.values >= few)
 
 
-def _last_worse(series: Series, least: float) -> int | None:
+def _last_worse(series: Series, well: NDArray[np.bool_]) -> int | None:
     """First evaluation of the unbroken stretch of poor ones at the end."""
-    good = np.flatnonzero(series.values >= least)
+    good = np.flatnonzero(well)
     first = int(good[-1]) + 1 if len(good) else 0
     return int(series.steps[first]) if first < len(series) else None
 

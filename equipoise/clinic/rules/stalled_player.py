@@ -9,6 +9,9 @@ from equipoise.clinic.wiring import at, audited, wrong
 from equipoise.record import Evidence, Finding, Series, Trace
 
 DEAD_RATE = 1e-12  # below it an update changes no float32 weight of ordinary size
+# Relative update below which a float32 weight of the layer's own size rounds back to itself: half a
+# unit in the last place, 2^-24. Healthy runs read 1e-3 to 1e-1, and less only where a cosine ends.
+UNSEEN = 2.0**-24
 STILL = 3  # rows, times the player's own cadence, that it must stand still while another moves
 NEVER_STEPS = ("average", "ema")  # players that are not expected to step
 
@@ -92,7 +95,7 @@ def _never_steps(trace: Trace, player: str) -> Finding | None:
 
 def _moves_nothing(trace: Trace, player: str) -> Finding | None:
     causes = (
-        ("update_ratio", 0.0, "its updates change no weight"),
+        ("update_ratio", UNSEEN, "its updates change no weight (below 2^-24 of it)"),
         ("learning_rate", DEAD_RATE, f"its learning rate is below {DEAD_RATE:g}"),
     )
     for name, limit, words in causes:

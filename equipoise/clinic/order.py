@@ -34,8 +34,14 @@ VETOED_BY: dict[str, tuple[str, ...]] = {
 }
 # What brings a finding about: both are told, the cause first.
 FOLLOWS: dict[str, tuple[str, ...]] = {
-    "discriminator_dominance": ("discriminator_overfitting",),
-    "mode_collapse": ("discriminator_overfitting", "condition_ignored"),
+    "discriminator_dominance": ("discriminator_overfitting", "divergence"),
+    "mode_collapse": (
+        "discriminator_overfitting",
+        "condition_ignored",
+        "generator_dominance",
+        "divergence",
+    ),
+    "saturated_output": ("divergence",),
     "divergence": ("discriminator_overfitting", "lipschitz_violation"),
     "exploding_gradient": ("lipschitz_violation",),
     "vanishing_gradient": ("discriminator_dominance",),

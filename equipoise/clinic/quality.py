@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from equipoise.clinic.windows import FEWEST, late_evidence, median, window
 from equipoise.record import Evidence, Series, Trace, describe
 
@@ -17,10 +19,16 @@ EVALUATIONS = 3  # in a row that must agree: a mode lost in one evaluation is of
 REACH_PREFIXES = ("metric/coverage", "metric/recall")
 # A mixture of known density. Modes hit by a good sample, of all: healthy runs of 8 and 25 modes end
 # at 0.875 and more; one missing mode is the chance of a thin one. Where hardly a sample is good the
-# share says nothing of modes. KL of the modes' shares: one of eight modes lost gives ln(8/7) = 0.13;
-# healthy runs end below 0.07 (benchmarks/RESULTS.md).
+# share says nothing of modes. KL of the modes' shares: one of eight modes lost gives
+# ln(8/7) = 0.13; healthy runs end below 0.07 (benchmarks/RESULTS.md).
 FEW_MODES, PRECISE = 0.8, 0.05
 UNEVEN = 0.1
+# Levels that leave room: not sick by themselves, since healthy runs of small networks end there,
+# but poor beside a player that has the upper hand. Reals among reals: coverage 0.97; good samples
+# of a perfect sampler: 1 - exp(-4.5) = 0.99. Healthy digits end at coverage 0.21 (grown) to 0.58,
+# healthy mixtures at 0.1 to 0.4 good samples. FID as in `rules.stagnation`.
+LOW = {"metric/coverage": 0.4, "metric/high_quality": 0.2}
+HIGH = {"metric/fid": 100.0}
 OVER = 0.99  # share of the budget from which a run is over: its level is what it leaves
 IMPROVES = 0.15  # relative gain over the second half of the run that counts as improving
 
@@ -78,7 +86,8 @@ def lost_modes(trace: Trace) -> Evidence | None:
     if not settled(trace):
         return None
     uneven = level(trace, "metric/mode_kl", least=UNEVEN)
-    if uneven is not None or level(trace, "metric/high_quality", below=PRECISE):
+    good = trace.series("metric/high_quality").finite().values[-EVALUATIONS:]
+    if uneven is not None or (len(good) and float(np.median(good)) < PRECISE):
         return uneven
     return level(trace, "metric/mode_coverage", below=FEW_MODES)
 
@@ -93,3 +102,19 @@ def level(
         return None
     expected = f"at least {below:g}" if math.isfinite(below) else f"below {least:g}"
     return Evidence(name, median(tail), expected, window(tail))
+
+
+def poor_samples(trace: Trace) -> list[Evidence]:
+    """What says, on a scale of its own, that the samples are far from the data at the end.
+
+    Fakes of a batch too alike, data that is not reached, and, where the run is over or nothing
+    improves, metrics beyond `LOW` and `HIGH`.
+    """
+    found = [poor_diversity(trace), poor_reach(trace)]
+    for name in sorted(trace.signals) if settled(trace) else ():
+        low = next((limit for stem, limit in LOW.items() if name.startswith(stem)), None)
+        if low is not None:
+            found.append(level(trace, name, below=low))
+        if name in HIGH:
+            found.append(level(trace, name, least=HIGH[name]))
+    return list({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise.clinic.lead import somewhat_ahead
 from equipoise.clinic.quality import (
     EVALUATIONS,
     FEW_MODES,
@@ -13,6 +14,7 @@ from equipoise.clinic.quality import (
     UNEVEN,
     poor_diversity,
     poor_reach,
+    settled,
 )
 from equipoise.clinic.windows import (
     late_evidence,
@@ -46,10 +48,11 @@ def mode_collapse(trace: Trace) -> Finding | None:
     must last to the end.
     """
     diversity, reach = poor_diversity(trace), poor_reach(trace)
+    exact = reach is not None and reach.signal.startswith("metric/mode_")
     near, worse = _near_duplicates(trace), worsened(trace, DOUBLED)
     jump = None if worse is None else worse.evidence()
-    exact = reach is not None and reach.signal.startswith("metric/mode_")
-    found = (diversity, near, reach, *_precise_but_narrow(trace), jump)
+    proof = somewhat_ahead(trace) if reach is not None and not exact and settled(trace) else []
+    found = (diversity, near, reach, *_precise_but_narrow(trace), jump, *proof[:1])
     evidence = tuple({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]
     if len(evidence) < 2 and not exact and jump is None:
         return None
@@ -57,7 +60,7 @@ def mode_collapse(trace: Trace) -> Finding | None:
     if worse is not None and evidence[0] == jump:
         confidence = 0.55 if sure else 0.85
         return Finding("mode_collapse", confidence, worse.since, _collapsed(worse), evidence)
-    since = _since(trace, evidence[0])
+    since = next((s for e in evidence if (s := _since(trace, e)) is not None), None)
     if since is None or persistent_share(trace, since) < LONG:
         return None
     confidence = 0.95 if len(evidence) >= 3 or exact else 0.8

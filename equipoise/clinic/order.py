@@ -41,6 +41,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
         "generator_dominance",
         "divergence",
     ),
+    "generator_dominance": ("divergence",),
     "saturated_output": ("divergence",),
     "divergence": ("discriminator_overfitting", "lipschitz_violation"),
     "exploding_gradient": ("lipschitz_violation",),
@@ -49,6 +50,8 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "stagnation": ("discriminator_dominance", "generator_dominance", "oscillation"),
     "gradient_noise": ("discriminator_dominance", "generator_dominance", "mode_collapse"),
 }
+# Where more than `SURE` is asked of a cause: a metric that has got worse (0.75) has causes itself.
+EXPLAINS = {"divergence": 0.8}
 STEP_BELOW = 0.05  # of confidence, that a consequence stands below its cause
 SURE = 0.5  # confidence from which a finding vetoes or explains
 
@@ -73,6 +76,10 @@ def _sure(kept: dict[str, Finding], failure: str) -> bool:
     return failure in kept and kept[failure].confidence >= SURE
 
 
+def _explains(named: dict[str, Finding], cause: str) -> bool:
+    return cause in named and named[cause].confidence >= EXPLAINS.get(cause, SURE)
+
+
 def _rests_on(finding: Finding, broken: Finding) -> bool:
     metric = broken.evidence[0].signal
     alone = finding.evidence and all(e.signal == metric for e in finding.evidence)
@@ -80,6 +87,6 @@ def _rests_on(finding: Finding, broken: Finding) -> bool:
 
 
 def _below(finding: Finding, named: dict[str, Finding]) -> Finding:
-    causes = [n for n in FOLLOWS.get(finding.failure, ()) if _sure(named, n)]
+    causes = [n for n in FOLLOWS.get(finding.failure, ()) if _explains(named, n)]
     limits = [named[name].confidence - STEP_BELOW for name in causes]
     return replace(finding, confidence=min([finding.confidence, *limits]))

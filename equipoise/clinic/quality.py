@@ -64,9 +64,13 @@ def poor_diversity(trace: Trace) -> Evidence | None:
 
 def settled(trace: Trace) -> bool:
     """Whether a level can be judged: the budget is spent, or no metric improves any more."""
+    return over(trace) or improving(trace) is None
+
+
+def over(trace: Trace) -> bool:
+    """Whether a known budget is spent."""
     budget = trace.header.get("budget_steps")
-    over = isinstance(budget, (int, float)) and 0 < OVER * budget <= trace.last_step
-    return over or improving(trace) is None
+    return isinstance(budget, (int, float)) and 0 < OVER * budget <= trace.last_step
 
 
 def poor_reach(trace: Trace) -> Evidence | None:
@@ -92,6 +96,15 @@ def lost_modes(trace: Trace) -> Evidence | None:
     return level(trace, "metric/mode_coverage", below=FEW_MODES)
 
 
+def _mostly_low(trace: Trace, name: str, limit: float) -> Evidence | None:
+    """As `level`, by the median: at the end of a schedule a level may rise at once."""
+    series = trace.series(name).finite()
+    tail = Series(series.steps[-EVALUATIONS:], series.values[-EVALUATIONS:])
+    if len(tail) < EVALUATIONS or not median(tail) < limit:
+        return None
+    return Evidence(name, median(tail), f"at least {limit:g}", window(tail))
+
+
 def level(
     trace: Trace, name: str, below: float = math.inf, least: float = -math.inf
 ) -> Evidence | None:
@@ -114,7 +127,7 @@ def poor_samples(trace: Trace) -> list[Evidence]:
     for name in sorted(trace.signals) if settled(trace) else ():
         low = next((limit for stem, limit in LOW.items() if name.startswith(stem)), None)
         if low is not None:
-            found.append(level(trace, name, below=low))
+            found.append(_mostly_low(trace, name, low))
         if name in HIGH:
             found.append(level(trace, name, least=HIGH[name]))
     return list({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]

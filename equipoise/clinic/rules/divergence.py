@@ -52,7 +52,7 @@ def divergence(trace: Trace) -> Finding | None:
     since = growth.window[0] if growth is not None else worse.since if worse else 0
     confidence = 0.95 if len(evidence) == 2 else 0.75
     if growth is None and late_median(trace, "auc/discriminator") >= SURE:
-        confidence = 0.55  # worse samples under a sure discriminator are its doing
+        confidence = 0.45  # worse samples under a sure discriminator are its doing
     return Finding("divergence", confidence, since, _summary(growth, worse), evidence)
 
 

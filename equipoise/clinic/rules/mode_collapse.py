@@ -35,6 +35,9 @@ PRECISE, NARROW = 0.5, 0.25
 # A distance to the data at this many times its best: of 20 stable public runs the largest lasting
 # ratio was 1.16, of 9 collapsed ones the smallest 2.2.
 DOUBLED = 2.0
+# Fakes all but equal: whoever led there, this is what is left. Undiverse healthy starts read 0.03
+# and more.
+ONE_POINT = 0.01
 SURE = 0.99  # at this AUC an undiverse generator is a symptom of dominance, named before collapse
 
 
@@ -51,7 +54,7 @@ def mode_collapse(trace: Trace) -> Finding | None:
     exact = reach is not None and reach.signal.startswith("metric/mode_")
     near, worse = _near_duplicates(trace), worsened(trace, DOUBLED)
     jump = None if worse is None else worse.evidence()
-    proof = somewhat_ahead(trace) if reach is not None and not exact and settled(trace) else []
+    proof = _proof(trace, reach)
     found = (diversity, near, reach, *_precise_but_narrow(trace), jump, *proof[:1])
     evidence = tuple({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]
     if len(evidence) < 2 and not exact and jump is None:
@@ -64,11 +67,19 @@ def mode_collapse(trace: Trace) -> Finding | None:
     if since is None or persistent_share(trace, since) < LONG:
         return None
     confidence = 0.95 if len(evidence) >= 3 or exact else 0.8
-    if sure:
+    if diversity is not None and diversity.observed < ONE_POINT:
+        confidence = 0.97
+    elif sure:
         confidence = min(confidence, 0.7)
     return Finding(
         "mode_collapse", confidence, since, _summary(trace, evidence[0], since), evidence
     )
+
+
+def _proof(trace: Trace, reach: Evidence | None) -> list[Evidence]:
+    """A discriminator that is ahead: coverage is lost in truth, not by the metric's features."""
+    share = reach is not None and reach.signal.startswith("metric/coverage")
+    return somewhat_ahead(trace) if share and settled(trace) else []
 
 
 def _collapsed(worse: Worsening) -> str:

@@ -50,8 +50,9 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "stagnation": ("discriminator_dominance", "generator_dominance", "oscillation"),
     "gradient_noise": ("discriminator_dominance", "generator_dominance", "mode_collapse"),
 }
-# Where more than `SURE` is asked of a cause: a metric that has got worse (0.75) has causes itself.
-EXPLAINS = {"divergence": 0.8}
+# Where more than `SURE` is asked of a cause: a metric that has got worse (0.75) has causes itself,
+# and the slope of a critic that nothing holds (0.65) grows because its loss has no minimum.
+EXPLAINS = {"divergence": 0.8, "lipschitz_violation": 0.7}
 STEP_BELOW = 0.05  # of confidence, that a consequence stands below its cause
 SURE = 0.5  # confidence from which a finding vetoes or explains
 

@@ -7,10 +7,13 @@ import math
 import numpy as np
 
 from equipoise.clinic.lead import loss_of_chance
+from equipoise.clinic.objective import objective
 from equipoise.clinic.quality import poor_samples, settled
+from equipoise.clinic.rules.lipschitz_violation import held_by
 from equipoise.clinic.windows import (
     LATE,
     late,
+    late_evidence,
     late_median,
     onset,
     slope_per_run,
@@ -32,6 +35,7 @@ LARGE = 20.0  # where growth counts: a cross-entropy of 20 nats is a certainty o
 # 1, a bounded game less. Healthy runs stay below 1.1 after their first readings, the worst fault
 # that is no divergence at 2; steps beyond stability reach 80 to 1e6.
 BURST = 20.0
+UNHELD = 100.0  # logits of a critic; healthy ones on ring and digits stay below 11
 SURE = 0.99
 GROWING = ("loss/discriminator", "loss/generator", "logits/extreme", "batch/fake/extreme")
 
@@ -46,7 +50,7 @@ def divergence(trace: Trace) -> Finding | None:
     growth = _growth(trace)
     worse = worsened(trace, WORSE)
     if growth is None and (worse is None or worse.ratio >= COLLAPSED):
-        return _burst(trace)
+        return _unheld(trace) or _burst(trace)
     measured = None if worse is None else worse.evidence()
     evidence = tuple(e for e in (growth, measured) if e is not None)
     since = growth.window[0] if growth is not None else worse.since if worse else 0
@@ -54,6 +58,24 @@ def divergence(trace: Trace) -> Finding | None:
     if growth is None and late_median(trace, "auc/discriminator") >= SURE:
         confidence = 0.45  # worse samples under a sure discriminator are its doing
     return Finding("divergence", confidence, since, _summary(growth, worse), evidence)
+
+
+def _unheld(trace: Trace) -> Finding | None:
+    """A Wasserstein critic that nothing holds, by its recipe, at a scale that no held one reaches.
+
+    Its loss has no minimum then: it grows as fast as the learning rate lets it.
+    """
+    name = "logits/extreme"
+    series = smoothed(trace.series(name))
+    since = onset(series, series.values >= UNHELD)
+    if since is None or objective(trace) != "wasserstein" or held_by(trace) != {}:
+        return None
+    evidence = late_evidence(trace, name, f"below {UNHELD:g}; about 10 where the critic is held")
+    summary = (
+        f"The critic diverges: nothing holds its slope, and since step {since} its outputs are"
+        f" beyond {UNHELD:g}, late in the run at {evidence.observed:.3g}."
+    )
+    return Finding("divergence", 0.8, since, summary, (evidence,))
 
 
 def _burst(trace: Trace) -> Finding | None:

@@ -60,22 +60,26 @@ def stagnation(trace: Trace) -> Finding | None:
 
 def _lags(trace: Trace) -> Finding | None:
     """Poor samples of an average that still holds much of the weights of the start."""
-    recipe = trace.header.get("recipe")
-    said = recipe.get("ema") if isinstance(recipe, Mapping) else None
-    ema: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
-    half_life = ema.get("half_life_kimg")
-    if not half_life or ema.get("rampup") or not len(trace.kimg) or not over(trace):
-        return None
-    kept = 0.5 ** (float(trace.kimg.values[-1]) / float(half_life))
-    poor = poor_samples(trace) or _unlearned(trace)
-    if kept < KEPT or not poor:
+    kept = _kept(trace)
+    poor = (poor_samples(trace) or _unlearned(trace)) if over(trace) else []
+    if not kept >= KEPT or not poor:
         return None
     since = poor[0].window[0]
     summary = (
         f"The samples stand still since step {since}: they come from an average of the weights"
-        f" that after {trace.kimg.values[-1]:.4g} kimg still holds {kept:.0%} of the start."
+        f" that at the end still holds {kept:.0%} of the start."
     )
     return Finding("stagnation", 0.97, since, summary, tuple(poor))
+
+
+def _kept(trace: Trace) -> float:
+    """2^-(kimg / half-life), the share of the first weights after the recipe's budget."""
+    recipe = trace.header.get("recipe")
+    known: Mapping[str, Any] = recipe if isinstance(recipe, Mapping) else {}
+    ema = known.get("ema")
+    half_life, rampup = (ema.get("half_life_kimg"), ema.get("rampup")) if ema else (None, None)
+    budget = known.get("kimg")
+    return 0.5 ** (budget / half_life) if budget and half_life and not rampup else 0.0
 
 
 def _unlearned(trace: Trace) -> list[Evidence]:

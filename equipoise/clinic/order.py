@@ -53,6 +53,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
 # Where more than `SURE` is asked of a cause: a metric that has got worse (0.75) has causes itself,
 # and the slope of a critic that nothing holds (0.65) grows because its loss has no minimum.
 EXPLAINS = {"divergence": 0.8, "lipschitz_violation": 0.7}
+KNOWN = 0.97  # from here a finding rests on what the recipe or the weights say, and follows nothing
 STEP_BELOW = 0.05  # of confidence, that a consequence stands below its cause
 SURE = 0.5  # confidence from which a finding vetoes or explains
 
@@ -89,5 +90,7 @@ def _rests_on(finding: Finding, broken: Finding) -> bool:
 
 def _below(finding: Finding, named: dict[str, Finding]) -> Finding:
     causes = [n for n in FOLLOWS.get(finding.failure, ()) if _explains(named, n)]
+    if finding.confidence >= KNOWN:
+        return finding
     limits = [named[name].confidence - STEP_BELOW for name in causes]
     return replace(finding, confidence=min([finding.confidence, *limits]))

@@ -49,12 +49,10 @@ def broken_metric(trace: Trace) -> Finding | None:
 
 def _too_few(trace: Trace) -> Finding | None:
     """A Frechet distance whose covariance is mostly noise."""
-    recipe = trace.header.get("recipe")
-    evaluation = recipe.get("evaluation") if isinstance(recipe, Mapping) else None
-    samples = evaluation.get("samples") if isinstance(evaluation, Mapping) else None
-    for name in metrics(trace) if isinstance(samples, int) else ():
-        features, series = FEATURES.get(name), trace.series(name).finite()
-        if features is None or samples > PER_FEATURE * features or not len(series):
+    samples = _samples(trace)
+    for name in metrics(trace):
+        features, series = FEATURES.get(name, 0), trace.series(name).finite()
+        if not 0 < samples <= PER_FEATURE * features or not len(series):
             continue
         step, value = int(series.steps[0]), float(series.values[0])
         summary = (
@@ -65,6 +63,14 @@ def _too_few(trace: Trace) -> Finding | None:
         evidence = Evidence(name, value, expected, (step, step), "first")
         return Finding("broken_metric", 0.97, step, summary, (evidence,))
     return None
+
+
+def _samples(trace: Trace) -> int:
+    """Samples per evaluation, 0 where no recipe says it."""
+    recipe = trace.header.get("recipe")
+    evaluation = recipe.get("evaluation") if isinstance(recipe, Mapping) else None
+    samples = evaluation.get("samples") if isinstance(evaluation, Mapping) else None
+    return samples if isinstance(samples, int) else 0
 
 
 def _range(name: str) -> tuple[float, float]:

@@ -68,7 +68,7 @@ def mode_collapse(trace: Trace) -> Finding | None:
         return None
     confidence = 0.95 if len(evidence) >= 3 or exact else 0.8
     if diversity is not None and diversity.observed < ONE_POINT:
-        confidence = 0.97
+        confidence = 0.96
     elif sure:
         confidence = min(confidence, 0.7)
     return Finding(

@@ -59,7 +59,7 @@ SICK_OVER = [  # seen in the last 30 % of a run that is over: no onset is claime
 SICK = [
     ("stagnation", "weights-that-shrink", over(LOST | {"parameter_norm/generator": from_onset(10.0, 3.0)})),
     ("divergence", "a-burst-that-left-the-samples-poor", over(BURST | {"metric/high_quality": RISES})),
-    ("divergence", "a-critic-that-nothing-holds", run(UNHELD, header=CRITIC)),
+    ("divergence", "a-critic-that-nothing-holds", run(UNHELD | {"metric/coverage_digits_cnn": 0.1 * FULL}, header=CRITIC)),
     ("mode_collapse", "all-fakes-one", run({"diversity/pairwise": from_onset(0.9, 1e-4), "diversity/nearest": from_onset(0.9, 1e-4), "auc/discriminator": FULL})),
     ("stalled_player", "from-the-start", run(IDLE)),
     ("stalled_player", "from-the-start", run(CREEP)),
@@ -82,6 +82,7 @@ WELL = [
     ("divergence", "a-burst-that-healed", over(BURST | {"metric/high_quality": 0.4 * FULL, "metric/coverage_digits_cnn": 0.5 * FULL})),
     ("divergence", "one-reading-beyond-any-game", over({"loss/discriminator": np.where(np.arange(READINGS) == PLANTED, 90.0, 1.1), "metric/high_quality": RISES})),
     ("divergence", "a-critic-that-something-holds", run(UNHELD, header={"objective": "wasserstein", **recipe(penalties={"wgan_gp": {"gamma": 10.0}})})),
+    ("divergence", "a-critic-that-nothing-holds-and-good-samples", run(UNHELD | {"metric/high_quality": 0.7 * FULL}, header=CRITIC)),
     ("stagnation", "good-samples-few-and-more", over({"metric/high_quality": RISES * 3})),
     ("stagnation", "nothing-learned-yet", under_way(UNLEARNED)),
     ("stagnation", "an-average-that-follows", over(LOW_COVERAGE, **KEEPS)),
@@ -96,6 +97,6 @@ SHORT = [
     ("discriminator_dominance", run(AHEAD | {"metric/high_quality": RISES}, count=4, header={"budget_steps": int(STEPS[3])})),
     ("generator_dominance", run(AT_CHANCE | LOST, count=2, header={"budget_steps": int(STEPS[1])})),
     ("stagnation", run(UNLEARNED, count=2, header={"budget_steps": int(STEPS[1])})),
-    ("divergence", run(UNHELD, count=4, header=CRITIC)),
+    ("divergence", run(UNHELD | LOST, count=4, header=CRITIC)),
     ("stalled_player", run(CREEP, count=40)),
 ]  # fmt: skip

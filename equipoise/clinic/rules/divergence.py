@@ -61,21 +61,25 @@ def divergence(trace: Trace) -> Finding | None:
 
 
 def _unheld(trace: Trace) -> Finding | None:
-    """A Wasserstein critic that nothing holds, by its recipe, at a scale that no held one reaches.
+    """A Wasserstein critic that nothing holds, by its recipe, and samples that are poor.
 
-    Its loss has no minimum then: it grows as fast as the learning rate lets it.
+    Its loss has no minimum then: it grows as fast as the learning rate lets it. On ring and grid
+    the samples can be good all the same, so the scale alone is no finding.
     """
     name = "logits/extreme"
     series = smoothed(trace.series(name))
     since = onset(series, series.values >= UNHELD)
     if since is None or objective(trace) != "wasserstein" or held_by(trace) != {}:
         return None
+    poor = poor_samples(trace)
+    if not poor:
+        return None
     evidence = late_evidence(trace, name, f"below {UNHELD:g}; about 10 where the critic is held")
     summary = (
         f"The critic diverges: nothing holds its slope, and since step {since} its outputs are"
         f" beyond {UNHELD:g}, late in the run at {evidence.observed:.3g}."
     )
-    return Finding("divergence", 0.8, since, summary, (evidence,))
+    return Finding("divergence", 0.8, since, summary, (evidence, *poor))
 
 
 def _burst(trace: Trace) -> Finding | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from equipoise.clinic.windows import FEWEST
+from equipoise.clinic.windows import FEWEST, late_median
 from equipoise.clinic.wiring import at, audited, wrong
 from equipoise.record import Evidence, Finding, Series, Trace
 
@@ -15,6 +15,8 @@ UNSEEN = 2.0**-24
 # Path of a generator over the whole run, in lengths of its weights: the sum of its updates'
 # relative sizes. Healthy runs go 1.7 to 208 of them; a random start is not left within a twentieth.
 # That it is no fine-tuning says the discriminator, whose path is at least `APART` times as long.
+# One that is pulled at by less than `PULLED` has nothing to follow: a vanishing gradient.
+PULLED = 1e-6
 PATH, APART, ENOUGH = 0.05, 20.0, 500
 STILL = 3  # rows, times the player's own cadence, that it must stand still while another moves
 NEVER_STEPS = ("average", "ema")  # players that are not expected to step
@@ -104,6 +106,8 @@ def _creeps(trace: Trace, player: str) -> Finding | None:
     others = [_path(trace, p) for p in _players(trace) if p != player]
     count = trace.series(f"updates/{player}").last
     if player != "generator" or not others or not count >= ENOUGH:
+        return None
+    if late_median(trace, "pull/norm") < PULLED:
         return None
     if not (0 < path <= PATH and max(others) >= APART * path):
         return None

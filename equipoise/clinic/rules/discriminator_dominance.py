@@ -37,7 +37,9 @@ def discriminator_dominance(trace: Trace) -> Finding | None:
     Looks like a healthy lead (large models sit above 98 % accuracy): there quality or diversity
     still improves, which vetoes this rule. Looks like mode collapse, where the discriminator is not
     sure. The second signal is one of: fakes less diverse than reals, coverage that is lacking, or a
-    gap of logits that keeps wide while nothing shows that the samples improve.
+    gap of logits that keeps wide while nothing shows that the samples improve. A discriminator
+    that is far ahead without being sure (`equipoise.clinic.lead`) is told where the run is over, or
+    nothing improves, and the samples are poor by a scale of their own.
     """
     sure = _sure(trace)
     if sure is None or persistent_share(trace, sure.window[0]) < LONG:

@@ -45,7 +45,9 @@ def divergence(trace: Trace) -> Finding | None:
 
     Looks like mode collapse where a metric doubles: with losses as ever that is a collapse, with
     values that grow it is this. Looks like a Wasserstein critic early on, whose scale is free: its
-    losses are left out. One bad evaluation is none; the last three must agree.
+    losses are left out, unless nothing holds it and the samples are poor. One bad evaluation is
+    none; the last three must agree. A burst that is long past counts where the samples never came
+    back from it.
     """
     growth = _growth(trace)
     worse = worsened(trace, WORSE)

@@ -44,6 +44,10 @@ SURE = 0.99  # at this AUC an undiverse generator is a symptom of dominance, nam
 def mode_collapse(trace: Trace) -> Finding | None:
     """Fakes of a batch far closer together than its reals, or most of the data never reached.
 
+    On a mixture of known density: modes that are missing, or shares of the modes as uneven as if
+    one of eight were, once the run is over or nothing improves; low coverage of data counts beside
+    a discriminator that is ahead.
+
     Two signals are asked for: pair distances, nearest-neighbour distances, coverage or recall; lost
     modes of a mixture with known density suffice alone, and so does a distance to the data that has
     doubled for good. A small discriminator loss is no sign of it, and neither is any loss: four of

@@ -34,7 +34,9 @@ def stagnation(trace: Trace) -> Finding | None:
     Looks like convergence, where the metric is flat at its floor: the level decides. A metric with
     a scale of its own (FID) is judged by it, another by how little of its start it has lost. Runs
     whose quality was better once diverge or collapse instead. Beside a reconstruction a distance
-    may stand still while the held-out error falls, which is learning.
+    may stand still while the held-out error falls, which is learning. Where the budget is spent,
+    it is also told of an average that still holds the weights of the start, of weights that shrink,
+    and, below every other finding, of next to nothing learned (`NOTHING`).
     """
     slow = _lags(trace) or _shrinks(trace)
     if slow is not None:

@@ -71,6 +71,7 @@ WELL = [
     ("discriminator_dominance", "ahead-and-under-way", under_way(AHEAD | {"metric/high_quality": RISES})),
     ("discriminator_dominance", "ahead-and-good", over(AHEAD | {"metric/high_quality": np.linspace(0.1, 0.5, READINGS)})),
     ("discriminator_dominance", "few-good-samples-in-a-balanced-game", over({"metric/high_quality": RISES})),
+    ("discriminator_dominance", "ranks-well-and-is-flat", over(AHEAD | {"loss/discriminator": 1.35 * FULL} | LOST)),
     ("discriminator_dominance", "coverage-of-a-small-network", over({"auc/discriminator": 0.85 * FULL, "loss/discriminator": 1.35 * FULL} | LOST)),
     ("generator_dominance", "at-chance-and-good", over(AT_CHANCE | {"metric/coverage_digits_cnn": 0.5 * FULL})),
     ("generator_dominance", "at-chance-and-under-way", under_way(AT_CHANCE | LOW_COVERAGE)),

@@ -129,7 +129,11 @@ def test_a_level_alarms_at_most_once_on_200_well_runs_that_are_over(rule, finish
 def test_levels_planted_in_the_runs_that_are_over_are_seen(finished):
     poor = {"metric/high_quality": (0.3, 0.02), "metric/coverage_digits_cnn": (0.4, 0.1)}
     faults = {
-        "discriminator_dominance": {"auc/discriminator": (0.8, 0.95)} | poor,
+        "discriminator_dominance": {
+            "auc/discriminator": (0.8, 0.95),
+            "loss/discriminator": (1.2, 1.0),
+        }
+        | poor,
         "generator_dominance": {"auc/discriminator": (0.8, 0.4)} | poor,
         "mode_collapse": {"metric/mode_kl": (0.05, 0.5)},
         "stagnation": {"parameter_norm/generator": (10.0, 2.0)} | poor,

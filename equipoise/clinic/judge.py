@@ -27,6 +27,9 @@ OF_THE_GAME = frozenset(
         "vanishing_gradient", "runaway_logits",
     }
 )  # fmt: skip
+# Updates of any player below which only exact rules speak: Adam's second moment alone averages over
+# 100 (beta2 = 0.99), and no share of so short a run is "late".
+EARLY = 100
 BESIDE = frozenset({"adversarial_share"})  # means something beside another loss alone
 
 
@@ -48,7 +51,10 @@ def diagnose(trace: Trace) -> Diagnosis:
 def _findings(trace: Trace) -> tuple[Finding, ...]:
     found: list[Finding] = []
     waits = _waits(trace)
+    early = _early(trace)
     for step, names in STEPS:
+        if early and step != "exact":
+            break
         due = [name for name in names if not (waits and name in OF_THE_GAME)]
         judged = (RULES[name](trace) for name in due)
         found += [finding for finding in judged if finding is not None]
@@ -56,6 +62,13 @@ def _findings(trace: Trace) -> tuple[Finding, ...]:
             break  # whatever else it looks like follows from the exact cause
     recipe = trace.header.get("recipe")
     return tuple(replace(f, remedies=prescribe(f.failure, recipe)) for f in settled(found))
+
+
+def _early(trace: Trace) -> bool:
+    """Whether updates are counted and no player has had `EARLY` of them."""
+    counts = [trace.series(n).finite() for n in trace.signals if n.startswith("updates/")]
+    known = [float(series.values[-1]) for series in counts if len(series)]
+    return bool(known) and max(known) < EARLY
 
 
 def _waits(trace: Trace) -> bool:

@@ -34,8 +34,15 @@ VETOED_BY: dict[str, tuple[str, ...]] = {
 }
 # What brings a finding about: both are told, the cause first.
 FOLLOWS: dict[str, tuple[str, ...]] = {
-    "discriminator_dominance": ("discriminator_overfitting",),
-    "mode_collapse": ("discriminator_overfitting", "condition_ignored"),
+    "discriminator_dominance": ("discriminator_overfitting", "divergence"),
+    "mode_collapse": (
+        "discriminator_overfitting",
+        "condition_ignored",
+        "generator_dominance",
+        "divergence",
+    ),
+    "generator_dominance": ("divergence",),
+    "saturated_output": ("divergence",),
     "divergence": ("discriminator_overfitting", "lipschitz_violation"),
     "exploding_gradient": ("lipschitz_violation",),
     "vanishing_gradient": ("discriminator_dominance",),
@@ -43,6 +50,10 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "stagnation": ("discriminator_dominance", "generator_dominance", "oscillation"),
     "gradient_noise": ("discriminator_dominance", "generator_dominance", "mode_collapse"),
 }
+# Where more than `SURE` is asked of a cause: a metric that has got worse (0.75) has causes itself,
+# and the slope of a critic that nothing holds (0.65) grows because its loss has no minimum.
+EXPLAINS = {"divergence": 0.8, "lipschitz_violation": 0.7}
+KNOWN = 0.97  # from here a finding rests on what the recipe or the weights say, and follows nothing
 STEP_BELOW = 0.05  # of confidence, that a consequence stands below its cause
 SURE = 0.5  # confidence from which a finding vetoes or explains
 
@@ -67,6 +78,10 @@ def _sure(kept: dict[str, Finding], failure: str) -> bool:
     return failure in kept and kept[failure].confidence >= SURE
 
 
+def _explains(named: dict[str, Finding], cause: str) -> bool:
+    return cause in named and named[cause].confidence >= EXPLAINS.get(cause, SURE)
+
+
 def _rests_on(finding: Finding, broken: Finding) -> bool:
     metric = broken.evidence[0].signal
     alone = finding.evidence and all(e.signal == metric for e in finding.evidence)
@@ -74,6 +89,8 @@ def _rests_on(finding: Finding, broken: Finding) -> bool:
 
 
 def _below(finding: Finding, named: dict[str, Finding]) -> Finding:
-    causes = [n for n in FOLLOWS.get(finding.failure, ()) if _sure(named, n)]
+    causes = [n for n in FOLLOWS.get(finding.failure, ()) if _explains(named, n)]
+    if finding.confidence >= KNOWN:
+        return finding
     limits = [named[name].confidence - STEP_BELOW for name in causes]
     return replace(finding, confidence=min([finding.confidence, *limits]))

@@ -36,6 +36,16 @@ def test_a_balanced_run_is_healthy():
     assert diagnosis.signals["updates/generator"] == 1000
 
 
+def test_before_any_player_has_learned_only_exact_rules_speak():
+    t = np.arange(READINGS)
+    few = {f"updates/{p}": t + 1.0 for p in ("generator", "discriminator")}
+    assert diagnose(run(SURE | UNDIVERSE | few)).verdict == "sick"  # 100 updates at the end
+    young = {f"updates/{p}": 0.5 * (t + 1) for p in ("generator", "discriminator")}
+    assert diagnose(run(SURE | UNDIVERSE | young)).findings == ()
+    dead = young | planted("loss/generator", np.nan)
+    assert [f.failure for f in diagnose(run(SURE | dead)).findings] == ["non_finite"]
+
+
 @pytest.mark.parametrize("loss", [1e-6, 0.02, 1.386, 40.0])
 def test_losses_alone_never_decide(loss):
     diagnosis = diagnose(only(LOSSES, {"loss/discriminator": np.full(READINGS, loss)}))

@@ -118,9 +118,9 @@ def test_a_sure_veto_removes_and_a_weak_one_does_not(failure, cause):
 
 @pytest.mark.parametrize(("failure", "cause"), [(f, c) for f, cs in FOLLOWS.items() for c in cs])
 def test_a_consequence_stands_below_its_cause(failure, cause):
-    told = settled([finding(failure, 0.95), finding(cause, 0.7)])
+    told = settled([finding(failure, 0.95), finding(cause, 0.8)])
     assert [f.failure for f in told] == [cause, failure]
-    assert told[1].confidence == pytest.approx(0.7 - STEP_BELOW)
+    assert told[1].confidence == pytest.approx(0.8 - STEP_BELOW)
     assert settled([finding(failure, 0.95), finding(cause, 0.4)])[0].confidence == 0.95
 
 

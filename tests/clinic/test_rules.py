@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import rule_rows_levels as levels
 import rule_rows_probed as probed
 from clinic_scenarios import (
     BLIND,
@@ -82,6 +83,7 @@ SICK = [
     ("adversarial_term_off", "does-not-reach", beside({"adversarial_share": STILL, "term_gradient/adversarial": STILL})),
     ("adversarial_term_off", "from-the-start", beside({"adversarial_share": waving(2e-4)}, start=0)),
     ("adversarial_term_off", "goes-out", beside({"adversarial_share": np.where(AFTER, 0.0, 0.5)}, start=0)),
+    *levels.SICK,
     ("non_finite", "loss", run(planted("loss/discriminator", NAN, until=READINGS))),
     ("non_finite", "single-nan", run(planted("logits/fake/mean", NAN))),
     ("non_finite", "infinite-gradient", run(planted("gradient_norm/generator", INF, until=READINGS))),
@@ -96,6 +98,7 @@ SICK = [
 
 WELL = [
     *[(rule, "balanced", run()) for rule in RULES],
+    *levels.WELL,
     ("discriminator_dominance", "ahead-but-quality-improves", run(SURE | IMPROVING)),
     ("discriminator_dominance", "sure-for-a-while", run({k: np.where(np.arange(READINGS) < 60, v, well_columns()[k]) for k, v in SURE.items()})),
     ("discriminator_dominance", "sure-only-at-the-end", run({k: from_onset(v[0], v[-1], at=85) for k, v in SURE.items()})),
@@ -161,6 +164,7 @@ WELL = [
 ]  # fmt: skip
 
 SHORT = [
+    *levels.SHORT,
     ("discriminator_dominance", run({k: np.full(READINGS, v[-1]) for k, v in SURE.items()}, count=4)),
     ("generator_dominance", run({k: np.full(READINGS, v[-1]) for k, v in (BLIND | UNDIVERSE).items()}, count=4)),
     ("mode_collapse", run({k: np.full(READINGS, v[-1]) for k, v in UNDIVERSE.items()}, count=4)),
@@ -180,6 +184,7 @@ SHORT = [
 
 
 SICK, WELL, SHORT = SICK + probed.SICK, WELL + probed.WELL, SHORT + probed.SHORT
+SEEN = SICK + levels.SICK_OVER
 
 
 def ids(cases):
@@ -196,6 +201,17 @@ def test_the_rule_sees_it_and_when_it_began(rule, name, trace):
     assert 0.5 <= finding.confidence <= 1
     assert finding.evidence
     assert str(finding.since) in finding.summary
+
+
+@pytest.mark.parametrize(("rule", "name", "trace"), levels.SICK_OVER, ids=ids(levels.SICK_OVER))
+def test_the_rule_sees_what_a_run_leaves_that_is_over(rule, name, trace):
+    finding = RULES[rule](trace)
+    assert finding is not None
+    assert finding.failure == rule
+    assert 0.5 <= finding.confidence <= 1
+    assert str(finding.since) in finding.summary
+    told = diagnose(trace)
+    assert (told.verdict, told.findings[0].failure) == ("sick", rule)
 
 
 @pytest.mark.parametrize(("rule", "name", "trace"), WELL, ids=ids(WELL))
@@ -228,7 +244,7 @@ STATISTICS = {
 }
 
 
-@pytest.mark.parametrize(("rule", "name", "trace"), SICK, ids=ids(SICK))
+@pytest.mark.parametrize(("rule", "name", "trace"), SEEN, ids=ids(SEEN))
 def test_every_number_can_be_recomputed_from_the_trace(rule, name, trace):
     for evidence in RULES[rule](trace).evidence:
         first, last = evidence.window
@@ -242,7 +258,7 @@ def test_every_number_can_be_recomputed_from_the_trace(rule, name, trace):
         assert evidence.expected
 
 
-@pytest.mark.parametrize(("rule", "name", "trace"), SICK, ids=ids(SICK))
+@pytest.mark.parametrize(("rule", "name", "trace"), SEEN, ids=ids(SEEN))
 def test_rules_are_pure(rule, name, trace):
     before = copy.deepcopy({k: (s.steps, s.values) for k, s in trace.signals.items()})
     once, twice = diagnose(trace).to_dict(), diagnose(trace).to_dict()

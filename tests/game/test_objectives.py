@@ -8,7 +8,7 @@ import torch
 from hand_slopes import SLOPES
 from torch import Tensor
 
-from equipoise.clinic.rules.generator_dominance import CHANCE
+from equipoise.clinic.lead import CHANCE
 from equipoise.game import OBJECTIVES, least_squares, objective
 
 LOG2 = math.log(2)

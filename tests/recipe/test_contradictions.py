@@ -17,6 +17,10 @@ CONTRADICTIONS = {
             "penalties.r2.gamma",
         ),
     ],
+    "_endless_data_hold_nothing_out": [
+        ("ring", {"data.held_out": 0.2}, "set data.limit"),
+        ("grid", {"data.held_out": 0.5}, "endless"),
+    ],
     "_equalized_draws_its_own_weights": [
         (
             "ring",

@@ -26,6 +26,7 @@ OTHER = {
     "growth": {"start": 4, "stage_kimg": 1.0, "fade_kimg": 1.0}, "compute.channels_last": True,
     "slopes.per_pixel": True, "augmentation.name": "ada", "augmentation.policy": "flip",
     "augmentation.target": 0.3, "augmentation.p": 0.5, "consistency.policy": "flip",
+    "data.limit": 64, "data.held_out": 0.25,
     "data.augment.color": 0.5,
     **{f"optimizer.{player}.{name}": value for player in ("generator", "discriminator")
        for name, value in {"beta2_burn_in": {"start": 0.5, "kimg": 5.0}, "clip_norm": 1.0,
@@ -37,6 +38,7 @@ LABELLED = {"objective.name": "non_saturating"}
 ADAPTIVE = {**MATCHED, "weighting.name": "adaptive"}
 # What must hold beside a change for it to be allowed.
 BESIDE = {
+    "data.held_out": {"data.limit": 64},
     "accumulate": {"penalties": {}},
     "compute.compile": {"penalties": {}},
     "balance.consensus": {"balance.order": "simultaneous"},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from equipoise.clinic.lead import loss_of_chance
 from equipoise.clinic.objective import objective
-from equipoise.clinic.rules.generator_dominance import loss_of_chance
 from equipoise.record import Trace
 
 SUMS = {  # objective: what its value at chance is called, of the sum over reals and fakes

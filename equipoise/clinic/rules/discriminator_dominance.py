@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from equipoise.clinic.quality import improving, poor_diversity, poor_reach
+from equipoise.clinic.lead import ahead, somewhat_ahead
+from equipoise.clinic.quality import (
+    REACH_PREFIXES,
+    improving,
+    poor_diversity,
+    poor_reach,
+    poor_samples,
+    settled,
+)
 from equipoise.clinic.windows import (
     FEWEST,
     late_evidence,
@@ -29,11 +37,13 @@ def discriminator_dominance(trace: Trace) -> Finding | None:
     Looks like a healthy lead (large models sit above 98 % accuracy): there quality or diversity
     still improves, which vetoes this rule. Looks like mode collapse, where the discriminator is not
     sure. The second signal is one of: fakes less diverse than reals, coverage that is lacking, or a
-    gap of logits that keeps wide while nothing shows that the samples improve.
+    gap of logits that keeps wide while nothing shows that the samples improve. A discriminator
+    that is far ahead without being sure (`equipoise.clinic.lead`) is told where the run is over, or
+    nothing improves, and the samples are poor by a scale of their own.
     """
     sure = _sure(trace)
     if sure is None or persistent_share(trace, sure.window[0]) < LONG:
-        return None
+        return _leads(trace)
     poor = [e for e in (poor_diversity(trace), poor_reach(trace)) if e is not None]
     if not poor and improving(trace) is not None:
         return None
@@ -49,6 +59,22 @@ def discriminator_dominance(trace: Trace) -> Finding | None:
         " generator no longer gains from it."
     )
     return Finding("discriminator_dominance", confidence, since, summary, (sure, *second))
+
+
+def _leads(trace: Trace) -> Finding | None:
+    """Far ahead without being sure, where the samples are poor by a scale of their own."""
+    poor, lead = poor_samples(trace), ahead(trace)
+    if not lead and any(e.signal.startswith(REACH_PREFIXES) for e in poor):
+        lead = somewhat_ahead(trace)
+    if not lead or not poor or not settled(trace):
+        return None
+    since = lead[0].window[0]
+    summary = (
+        f"The discriminator is too far ahead: since step {since} at the latest"
+        f" {lead[0].signal} stands at {lead[0].observed:.3g}, and the samples stay poor"
+        f" ({poor[0].signal} {poor[0].observed:.3g})."
+    )
+    return Finding("discriminator_dominance", 0.65, since, summary, (*lead, *poor))
 
 
 def _sure(trace: Trace) -> Evidence | None:

@@ -50,7 +50,7 @@ def _critic(trace: Trace) -> Finding | None:
     series = smoothed(trace.series("lipschitz/interpolates"))
     if len(series) < FEWEST:
         return None
-    held = _held(trace)
+    held = held_by(trace)
     if held is None:
         return _steep(trace, series)
     pulled = {name: weight for name, weight in held.items() if name in HOLDS_AT_ONE}
@@ -78,7 +78,7 @@ def _steep(trace: Trace, series: Series) -> Finding | None:
     return _finding(trace, since, f"about 1, or level below {STEEP:g}", "grows without hold", 0.65)
 
 
-def _held(trace: Trace) -> dict[str, float] | None:
+def held_by(trace: Trace) -> dict[str, float] | None:
     """What holds the critic: penalty -> weight; constraint and normalization count as penalties.
 
     None where neither a recipe nor a penalty's own signal says it.

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from equipoise.clinic.quality import EVALUATIONS, POOR_DIVERSITY, poor_diversity, poor_reach
+from equipoise.clinic.lead import somewhat_ahead
+from equipoise.clinic.quality import (
+    EVALUATIONS,
+    FEW_MODES,
+    POOR_DIVERSITY,
+    POOR_REACH,
+    UNEVEN,
+    poor_diversity,
+    poor_reach,
+    settled,
+)
 from equipoise.clinic.windows import (
     late_evidence,
     late_median,
@@ -24,11 +35,18 @@ PRECISE, NARROW = 0.5, 0.25
 # A distance to the data at this many times its best: of 20 stable public runs the largest lasting
 # ratio was 1.16, of 9 collapsed ones the smallest 2.2.
 DOUBLED = 2.0
+# Fakes all but equal: whoever led there, this is what is left. Undiverse healthy starts read 0.03
+# and more.
+ONE_POINT = 0.01
 SURE = 0.99  # at this AUC an undiverse generator is a symptom of dominance, named before collapse
 
 
 def mode_collapse(trace: Trace) -> Finding | None:
     """Fakes of a batch far closer together than its reals, or most of the data never reached.
+
+    On a mixture of known density: modes that are missing, or shares of the modes as uneven as if
+    one of eight were, once the run is over or nothing improves; low coverage of data counts beside
+    a discriminator that is ahead.
 
     Two signals are asked for: pair distances, nearest-neighbour distances, coverage or recall; lost
     modes of a mixture with known density suffice alone, and so does a distance to the data that has
@@ -37,10 +55,11 @@ def mode_collapse(trace: Trace) -> Finding | None:
     must last to the end.
     """
     diversity, reach = poor_diversity(trace), poor_reach(trace)
+    exact = reach is not None and reach.signal.startswith("metric/mode_")
     near, worse = _near_duplicates(trace), worsened(trace, DOUBLED)
     jump = None if worse is None else worse.evidence()
-    exact = reach is not None and reach.signal == "metric/mode_coverage"
-    found = (diversity, near, reach, *_precise_but_narrow(trace), jump)
+    proof = _proof(trace, reach)
+    found = (diversity, near, reach, *_precise_but_narrow(trace), jump, *proof[:1])
     evidence = tuple({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]
     if len(evidence) < 2 and not exact and jump is None:
         return None
@@ -48,15 +67,23 @@ def mode_collapse(trace: Trace) -> Finding | None:
     if worse is not None and evidence[0] == jump:
         confidence = 0.55 if sure else 0.85
         return Finding("mode_collapse", confidence, worse.since, _collapsed(worse), evidence)
-    since = _since(trace, evidence[0])
+    since = next((s for e in evidence if (s := _since(trace, e)) is not None), None)
     if since is None or persistent_share(trace, since) < LONG:
         return None
     confidence = 0.95 if len(evidence) >= 3 or exact else 0.8
-    if sure:
+    if diversity is not None and diversity.observed < ONE_POINT:
+        confidence = 0.96
+    elif sure:
         confidence = min(confidence, 0.7)
     return Finding(
         "mode_collapse", confidence, since, _summary(trace, evidence[0], since), evidence
     )
+
+
+def _proof(trace: Trace, reach: Evidence | None) -> list[Evidence]:
+    """A discriminator that is ahead: coverage is lost in truth, not by the metric's features."""
+    share = reach is not None and reach.signal.startswith("metric/coverage")
+    return somewhat_ahead(trace) if share and settled(trace) else []
 
 
 def _collapsed(worse: Worsening) -> str:
@@ -101,12 +128,15 @@ def _since(trace: Trace, first: Evidence) -> int | None:
     limit = {"diversity/pairwise": POOR_DIVERSITY, "diversity/nearest": DUPLICATES}
     if first.signal in limit:
         return onset(series, np.asarray(series.values < limit[first.signal]))
-    return _last_worse(series, 1.0 if first.signal == "metric/mode_coverage" else 0.25)
+    if first.signal == "metric/mode_kl":
+        return _last_worse(series, series.values < UNEVEN)
+    few = FEW_MODES if first.signal == "metric/mode_coverage" else POOR_REACH
+    return _last_worse(series, series.values >= few)
 
 
-def _last_worse(series: Series, least: float) -> int | None:
+def _last_worse(series: Series, well: NDArray[np.bool_]) -> int | None:
     """First evaluation of the unbroken stretch of poor ones at the end."""
-    good = np.flatnonzero(series.values >= least)
+    good = np.flatnonzero(well)
     first = int(good[-1]) + 1 if len(good) else 0
     return int(series.steps[first]) if first < len(series) else None
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from equipoise.clinic.windows import FEWEST
+from equipoise.clinic.windows import FEWEST, late_median
 from equipoise.clinic.wiring import at, audited, wrong
 from equipoise.record import Evidence, Finding, Series, Trace
 
 DEAD_RATE = 1e-12  # below it an update changes no float32 weight of ordinary size
+# Relative update below which a float32 weight of the layer's own size rounds back to itself: half a
+# unit in the last place, 2^-24. Healthy runs read 1e-3 to 1e-1, and less only where a cosine ends.
+UNSEEN = 2.0**-24
+# Path of a generator over the whole run, in lengths of its weights: the sum of its updates'
+# relative sizes. Healthy runs go 1.7 to 208 of them; a random start is not left within a twentieth.
+# That it is no fine-tuning says the discriminator, whose path is at least `APART` times as long.
+# One that is pulled at by less than `PULLED` has nothing to follow: a vanishing gradient.
+PULLED = 1e-6
+PATH, APART, ENOUGH = 0.05, 20.0, 500
 STILL = 3  # rows, times the player's own cadence, that it must stand still while another moves
 NEVER_STEPS = ("average", "ema")  # players that are not expected to step
 
@@ -27,6 +36,7 @@ def stalled_player(trace: Trace) -> Finding | None:
         return found
     for player in _players(trace):
         finding = _never_steps(trace, player) or _moves_nothing(trace, player)
+        finding = finding or _creeps(trace, player)
         if finding is not None:
             return finding
     return None
@@ -101,9 +111,35 @@ def _skipped(trace: Trace, since: int) -> bool:
     )
 
 
+def _creeps(trace: Trace, player: str) -> Finding | None:
+    """A generator whose updates are so small that the whole run leads nowhere."""
+    path = _path(trace, player)
+    others = [_path(trace, p) for p in _players(trace) if p != player]
+    count = trace.series(f"updates/{player}").last
+    if player != "generator" or not others or not count >= ENOUGH:
+        return None
+    if late_median(trace, "pull/norm") < PULLED:
+        return None
+    if not (0 < path <= PATH and max(others) >= APART * path):
+        return None
+    ratio = trace.series(f"update_ratio/{player}").finite()
+    span = (int(ratio.steps[0]), int(ratio.steps[-1]))
+    expected = f"above {PATH / count:.2g}, which in {count:.0f} updates leaves the start"
+    value = float(np.median(ratio.values))
+    evidence = Evidence(f"update_ratio/{player}", value, expected, span)
+    words = f"in {count:.0f} updates since step {span[0]} it has moved by {path:.1%} of its size"
+    return _finding(player, span[0], words, evidence)
+
+
+def _path(trace: Trace, player: str) -> float:
+    ratio = trace.series(f"update_ratio/{player}").finite().values
+    count = trace.series(f"updates/{player}").last
+    return float(np.mean(ratio)) * count if len(ratio) else 0.0
+
+
 def _moves_nothing(trace: Trace, player: str) -> Finding | None:
     causes = (
-        ("update_ratio", 0.0, "its updates change no weight"),
+        ("update_ratio", UNSEEN, "its updates change no weight (below 2^-24 of it)"),
         ("learning_rate", DEAD_RATE, f"its learning rate is below {DEAD_RATE:g}"),
     )
     for name, limit, words in causes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from equipoise.clinic.quality import improving
+from equipoise.clinic.objective import objective
+from equipoise.clinic.quality import improving, poor_samples, settled
 from equipoise.clinic.windows import (
     late_evidence,
     late_median,
@@ -19,6 +20,9 @@ SMALL = 0.01  # of its early size: a saturating loss against a sure discriminato
 EARLY = 0.1  # share of the run that its early size is taken from
 LEADS = 0.9  # AUC: at equilibrium the pull is small too, and rightly so
 LONG = 0.2
+# Slope of a critic at the fakes: 1 by Kantorovich's duality (Gulrajani et al. 2017, proposition 1);
+# 0.05 and 0.02 where clipping at 0.05 still learned, 1e-8 to 2e-4 where it was too hard.
+FLAT = 1e-3
 
 
 def vanishing_gradient(trace: Trace) -> Finding | None:
@@ -26,8 +30,13 @@ def vanishing_gradient(trace: Trace) -> Finding | None:
 
     Looks like convergence, where the pull falls as well: there the discriminator does not lead.
     Looks like dominance with a loss that does not saturate, where the pull stays. Without the pull
-    the generator's gradient norm serves. Adam hides it: the weights move as ever.
+    the generator's gradient norm serves. Adam hides it: the weights move as ever. A Wasserstein
+    critic has a scale of its own: its slope should be 1, and far below that (weights clipped too
+    hard) poor samples are its doing.
     """
+    flat = _flat_critic(trace)
+    if flat is not None:
+        return flat
     if late_median(trace, "auc/discriminator") < LEADS or improving(trace) is not None:
         return None
     for name in ("pull/norm", "gradient_norm/generator"):
@@ -46,6 +55,24 @@ def vanishing_gradient(trace: Trace) -> Finding | None:
         )
         return Finding("vanishing_gradient", 0.8, since, summary, (gone, leads))
     return None
+
+
+def _flat_critic(trace: Trace) -> Finding | None:
+    """A Wasserstein critic without slope, and samples that are poor."""
+    name = "pull/norm"
+    series = smoothed(trace.series(name))
+    since = onset(series, np.asarray(series.values < FLAT))
+    if since is None or objective(trace) != "wasserstein" or not settled(trace):
+        return None
+    poor = poor_samples(trace)
+    if persistent_share(trace, since) < LONG or not poor:
+        return None
+    found = late_evidence(trace, name, "about 1, the slope of a Wasserstein critic")
+    summary = (
+        f"The generator is told next to nothing since step {since}: the critic's slope at the"
+        f" fakes is {found.observed:.2g} where it should be about 1, and the samples are poor."
+    )
+    return Finding("vanishing_gradient", 0.97, since, summary, (found, *poor))
 
 
 def _early(series: Series) -> float:

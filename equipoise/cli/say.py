@@ -126,10 +126,9 @@ def _say_remedies(out: Console, remedies: Sequence[Prescription]) -> None:
         _say_indented(out, Text(remedy.why), 2 * INDENT)
         if remedy.caution:
             _say_indented(out, Text(f"Caution: {remedy.caution}", style="yellow"), 2 * INDENT)
-    more = ", ".join(r.remedy for r in remedies[IN_FULL:])
-    if more:
+    if len(remedies) > IN_FULL:
         out.print()
-        _say_indented(out, Text(f"Then: {more} (equipoise explain NAME)", style="dim"))
+        _say_rest(out, remedies[IN_FULL:])
 
 
 def _say_new_remedies(out: Console, remedies: Sequence[Prescription], told: set[str]) -> None:
@@ -137,8 +136,15 @@ def _say_new_remedies(out: Console, remedies: Sequence[Prescription], told: set[
     if len(new) < len(remedies):
         also = ", and" if new else ""
         _say_indented(out, Text(f"Treated by remedies above{also}", style="dim"))
-    for remedy in new:
+    for remedy in new[:IN_FULL]:
         _say_indented(out, _title("-", remedy))
+    if len(new) > IN_FULL:
+        _say_rest(out, new[IN_FULL:])
+
+
+def _say_rest(out: Console, remedies: Sequence[Prescription]) -> None:
+    more = ", ".join(remedy.remedy for remedy in remedies)
+    _say_indented(out, Text(f"Then: {more} (equipoise explain NAME)", style="dim"))
 
 
 def _title(mark: str, remedy: Prescription) -> Table:

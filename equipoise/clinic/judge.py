@@ -80,6 +80,8 @@ def _waits(trace: Trace) -> bool:
 def _verdict(trace: Trace, findings: tuple[Finding, ...]) -> Verdict:
     if any(f.confidence >= SICK for f in findings):
         return "sick"
+    if _early(trace):  # the rules that could object were not asked
+        return "inconclusive"
     return "healthy" if _seen(trace, BALANCE) and _seen(trace, DIVERSITY) else "inconclusive"
 
 

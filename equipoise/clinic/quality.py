@@ -91,16 +91,21 @@ def lost_modes(trace: Trace) -> Evidence | None:
     if not settled(trace):
         return None
     uneven = level(trace, "metric/mode_kl", least=UNEVEN)
-    good = trace.series("metric/high_quality").finite().values[-EVALUATIONS:]
+    good = last_evaluations(trace, "metric/high_quality").values
     if uneven is not None or (len(good) and float(np.median(good)) < PRECISE):
         return uneven
     return level(trace, "metric/mode_coverage", below=FEW_MODES)
 
 
-def _mostly_low(trace: Trace, name: str, limit: float) -> Evidence | None:
-    """As `level`, by the median: at the end of a schedule a level may rise at once."""
+def last_evaluations(trace: Trace, name: str) -> Series:
+    """The last `EVALUATIONS` finite values of a metric, or fewer."""
     series = trace.series(name).finite()
-    tail = Series(series.steps[-EVALUATIONS:], series.values[-EVALUATIONS:])
+    return Series(series.steps[-EVALUATIONS:], series.values[-EVALUATIONS:])
+
+
+def mostly_low(trace: Trace, name: str, limit: float) -> Evidence | None:
+    """As `level`, by the median: at the end of a schedule a level may rise at once."""
+    tail = last_evaluations(trace, name)
     if len(tail) < EVALUATIONS or not median(tail) < limit:
         return None
     return Evidence(name, median(tail), f"at least {limit:g}", window(tail))
@@ -110,8 +115,7 @@ def level(
     trace: Trace, name: str, below: float = math.inf, least: float = -math.inf
 ) -> Evidence | None:
     """The last evaluations, if all of them lie in [least, below); None otherwise."""
-    series = trace.series(name).finite()
-    tail = Series(series.steps[-EVALUATIONS:], series.values[-EVALUATIONS:])
+    tail = last_evaluations(trace, name)
     if len(tail) < EVALUATIONS or not bool(((tail.values >= least) & (tail.values < below)).all()):
         return None
     expected = f"at least {below:g}" if math.isfinite(below) else f"below {least:g}"
@@ -128,7 +132,7 @@ def poor_samples(trace: Trace) -> list[Evidence]:
     for name in sorted(trace.signals) if settled(trace) else ():
         low = next((limit for stem, limit in LOW.items() if name.startswith(stem)), None)
         if low is not None:
-            found.append(_mostly_low(trace, name, low))
+            found.append(mostly_low(trace, name, low))
         if name in HIGH:
             found.append(level(trace, name, least=HIGH[name]))
     return list({e.signal: e for e in reversed(found) if e is not None}.values())[::-1]

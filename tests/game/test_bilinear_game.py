@@ -158,7 +158,10 @@ def test_optimism_leaves_adam_a_smaller_cycle(beta1, most):
 def test_optimism_without_normalization_spirals_inward():
     """w <- w - 2 h g + h g': lambda = (1 - 2hi + sqrt(1 - 4h^2)) / 2; a large eps is no Adam."""
     eps = 1e9
-    make = lambda p: OptimisticAdam(p, lr=H * eps, betas=(0.0, 0.0), eps=eps)  # noqa: E731
+
+    def make(p):
+        return OptimisticAdam(p, lr=H * eps, betas=(0.0, 0.0), eps=eps)
+
     rate = (distance(make, "simultaneous", 300) / distance(make, "simultaneous", 100)) ** (1 / 200)
     expected = abs((1 - 2j * H + math.sqrt(1 - 4 * H**2)) / 2)
     assert expected == pytest.approx(0.99494, abs=5e-6)

@@ -12,6 +12,7 @@ from equipoise.clinic.quality import (
     POOR_DIVERSITY,
     POOR_REACH,
     UNEVEN,
+    last_evaluations,
     poor_diversity,
     poor_reach,
     settled,
@@ -102,8 +103,8 @@ def _near_duplicates(trace: Trace) -> Evidence | None:
 def _precise_but_narrow(trace: Trace) -> tuple[Evidence, ...]:
     """Good samples of few kinds, evaluation after evaluation: high precision beside low recall."""
     for name in sorted(n for n in trace.signals if n.startswith("metric/recall")):
-        recall = _tail(trace, name)
-        precision = _tail(trace, name.replace("recall", "precision"))
+        recall = last_evaluations(trace, name)
+        precision = last_evaluations(trace, name.replace("recall", "precision"))
         enough = min(len(recall), len(precision)) == EVALUATIONS
         if enough and recall.values.max() < NARROW and precision.values.min() >= PRECISE:
             return (
@@ -116,11 +117,6 @@ def _precise_but_narrow(trace: Trace) -> tuple[Evidence, ...]:
                 ),
             )
     return ()
-
-
-def _tail(trace: Trace, name: str) -> Series:
-    finite = trace.series(name).finite()
-    return Series(finite.steps[-EVALUATIONS:], finite.values[-EVALUATIONS:])
 
 
 def _since(trace: Trace, first: Evidence) -> int | None:

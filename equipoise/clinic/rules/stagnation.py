@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.clinic.adversarial import other_loss
-from equipoise.clinic.quality import EVALUATIONS, improving, over, poor_samples
+from equipoise.clinic.quality import improving, last_evaluations, mostly_low, over, poor_samples
 from equipoise.clinic.windows import FEWEST, late_evidence, median, onset, window
 from equipoise.clinic.worsening import distances, worsened
 from equipoise.record import Evidence, Finding, Series, Trace
@@ -86,16 +86,14 @@ def _kept(trace: Trace) -> float:
 
 def _unlearned(trace: Trace) -> list[Evidence]:
     """Distances that have kept most of their first value."""
-    named = ((n, _tail(s), UNLEARNED * float(s.values[0])) for n, s in distances(trace))
+    named = (
+        (n, last_evaluations(trace, n), UNLEARNED * float(s.values[0])) for n, s in distances(trace)
+    )
     return [
         Evidence(n, median(tail), f"below {limit:.4g}", window(tail))
         for n, tail, limit in named
         if median(tail) > limit
     ]
-
-
-def _tail(series: Series) -> Series:
-    return Series(series.steps[-EVALUATIONS:], series.values[-EVALUATIONS:])
 
 
 def _shrinks(trace: Trace) -> Finding | None:
@@ -123,10 +121,9 @@ def _spent(trace: Trace) -> Finding | None:
         return None
     for name in sorted(trace.signals):
         limit = next((least for stem, least in NOTHING.items() if name.startswith(stem)), None)
-        tail = _tail(trace.series(name).finite())
-        if limit is None or len(tail) < EVALUATIONS or not median(tail) < limit:
+        evidence = None if limit is None else mostly_low(trace, name, limit)
+        if evidence is None:
             continue
-        evidence = Evidence(name, median(tail), f"at least {limit:g}", window(tail))
         since = evidence.window[0]
         summary = (
             f"The run is over and has learned next to nothing: {name} is {evidence.observed:.3g}"

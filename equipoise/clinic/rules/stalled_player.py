@@ -25,11 +25,12 @@ NEVER_STEPS = ("average", "ema")  # players that are not expected to step
 def stalled_player(trace: Trace) -> Finding | None:
     """No updates while another player has them, updates that move nothing, or a dead learning rate.
 
+    A generator that is pulled at and whose whole path stays within a twentieth of its weights does
+    not learn either, while the discriminator goes twenty times as far.
     An update that comes seldom is none: the pause must last `STILL` times the longest one before.
     Looks like equilibrium, where updates still move the weights; a schedule that ends at 0 is none,
-    because it is dead in the last reading alone; updates that a gradient scaler skips, while its
-    scale falls. Before `adversarial_start` a still discriminator
-    is normal.
+    because it is dead in the last reading alone; updates that a gradient scaler skips are none,
+    while its scale falls. Before `adversarial_start` a still discriminator is normal.
     """
     found = _audited(trace)
     if found is not None:

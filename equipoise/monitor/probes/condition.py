@@ -39,15 +39,21 @@ def _differing(labels: Tensor) -> tuple[Tensor, Tensor]:
     return other, (labels != other).flatten(1).any(1) if labels.dim() > 1 else labels != other
 
 
+def _labelled(stage: Stage, batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """A fixed batch, its labels, the next sample's, and where they differ; None if nowhere."""
+    samples = stage.take(batch)
+    labels = stage.labels(len(samples))
+    assert labels is not None
+    other, differs = _differing(labels)
+    return (samples[: len(labels)], labels, other, differs) if differs.any() else None
+
+
 def _of_generator(stage: Stage) -> Readings:
     assert stage.scene.latents is not None
-    z = stage.take(stage.scene.latents)
-    labels = stage.labels(len(z))
-    assert labels is not None
-    z = z[: len(labels)]
-    other, differs = _differing(labels)
-    if not differs.any():
+    found = _labelled(stage, stage.scene.latents)
+    if found is None:
         return {}
+    z, labels, other, differs = found
     same = stage.generate(z, labels)
     moved = [stage.generate(z, other), stage.generate(z.roll(1, 0), labels)]
     effect, latent = ((m - same).float().flatten(1).norm(dim=1)[differs].mean() for m in moved)
@@ -56,13 +62,10 @@ def _of_generator(stage: Stage) -> Readings:
 
 def _of_discriminator(stage: Stage) -> Readings:
     assert stage.scene.reals is not None
-    real = stage.take(stage.scene.reals)
-    labels = stage.labels(len(real))
-    assert labels is not None
-    real = real[: len(labels)]
-    other, differs = _differing(labels)
-    if not differs.any():
+    found = _labelled(stage, stage.scene.reals)
+    if found is None:
         return {}
+    real, labels, other, differs = found
     same, moved = stage.scores(real, labels), stage.scores(real, other)
     spread = same.std(correction=0).clamp_min(1e-12)
     return {"condition/judged": (moved - same).abs()[differs].mean() / spread}

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
 
 from equipoise.clinic.judge import SICK
+from equipoise.errors import EquipoiseError
 from equipoise.record import Finding, Prescription
-from equipoise.training import CONTINUE, Answer, Rollback
+from equipoise.training import CONTINUE, Answer, Game, Rollback, build
 
 GUARDS = ("warn", "stop", "rollback")
 MOST_ROLLBACKS = 3
@@ -30,11 +35,11 @@ class Rollbacks:
         if finding.confidence >= SICK:
             self._found.append(finding)
 
-    def answer(self) -> Answer:
+    def answer(self, game: Game) -> Answer:
         """What to tell the loop about the findings since the last answer."""
         found, self._found = self._found, []
         for finding in found:
-            remedy = self._next(finding)
+            remedy = self._next(finding, game)
             if remedy is not None and self.done < MOST_ROLLBACKS:
                 self.done += 1
                 self._tried.add(remedy.remedy)
@@ -43,10 +48,32 @@ class Rollbacks:
             _say(f"{finding.summary} No remedy is left that could be applied on the way.")
         return CONTINUE
 
-    def _next(self, finding: Finding) -> Prescription | None:
+    def _next(self, finding: Finding, game: Game) -> Prescription | None:
         """The first remedy with an edit that a run under way can take and that was not tried."""
-        fit = (r for r in finding.remedies if r.edit and r.takes_effect == "live")
-        return next((r for r in fit if r.remedy not in self._tried), None)
+        live = (r for r in finding.remedies if r.edit and r.takes_effect == "live")
+        untried = (r for r in live if r.remedy not in self._tried)
+        return next((r for r in untried if keeps_weights(game, r.edit)), None)
+
+
+def keeps_weights(game: Game, edit: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint of `game` fits the game under `edit`.
+
+    A remedy that a loop of one's own takes live may add modules to ours: a noise layer, the
+    augmentation before the discriminator.
+    """
+    try:
+        other = build(game.recipe.edit(edit))
+    except EquipoiseError:
+        return False
+    kinds = [{n: type(o) for n, o in g.optimizers.items()} for g in (game, other)]
+    return _shapes(game) == _shapes(other) and kinds[0] == kinds[1]
+
+
+def _shapes(game: Game) -> dict[str, dict[str, torch.Size]]:
+    return {
+        name: {key: tensor.shape for key, tensor in module.state_dict().items()}
+        for name, module in game.modules.items()
+    }
 
 
 def _say(words: str) -> None:

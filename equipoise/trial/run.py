@@ -74,9 +74,11 @@ class Watcher:
         self._rollbacks = Rollbacks() if on_finding == "rollback" else None
         self._on_finding = self._rollbacks if on_finding == "rollback" else on_finding
         self._on_tick = on_tick
+        self._game: Game | None = None
 
     def begin(self, game: Game, step: int) -> None:
         """Attach to the players; after a resume, go on from what the trace holds."""
+        self._game = game
         self.interval = reading_interval(game.recipe)
         self.monitor = Monitor(
             game.generator,
@@ -117,7 +119,9 @@ class Watcher:
             return Stop(str(wish))
         if self._on_tick is not None and closes:
             self._on_tick(self.monitor.trace())
-        return CONTINUE if self._rollbacks is None else self._rollbacks.answer()
+        if self._rollbacks is None or self._game is None:
+            return CONTINUE
+        return self._rollbacks.answer(self._game)
 
     def measured(self, step: int, metrics: Mapping[str, float]) -> None:
         """Let rules see the evaluation."""

@@ -155,6 +155,7 @@ def test_a_run_that_is_being_played_is_not_resumed(equipoise_says, here):
     (here / "busy" / "recipe.yaml").write_text("base: ring\n")
     with Lock(here / "busy" / ".lock"):
         refused(equipoise_says("resume", "busy"), ["busy", "in use"])
+    assert sorted(p.name for p in here.rglob("*")) == [".lock", "busy", "recipe.yaml"]
 
 
 @pytest.mark.parametrize(

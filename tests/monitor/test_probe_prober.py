@@ -252,8 +252,9 @@ def test_probes_draw_the_same_numbers_each_time():
 def test_a_batch_of_one_does_not_break_a_probe(name):
     what = points()
     few = dataclasses.replace(what, reals=what.reals[:1], latents=what.latents[:1])
-    if not PROBES[name].missing(few):
-        PROBES[name].measure(few)
+    if PROBES[name].missing(few):
+        pytest.skip(f"lacks {PROBES[name].missing(few)}")
+    assert all(value.numel() == 1 for value in PROBES[name].measure(few).values())
 
 
 def test_on_turns_the_order_is_that_of_an_endless_budget_and_depends_on_the_turn_alone():

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 GRACE = 4  # iterations that are always read: wiring faults show at once
+DEAR = 10  # iterations from one reading of updates and batches to the next, on a fixed stride
 PURSES = {
     "probe": 0.3,
     "terms": 0.3,
@@ -25,11 +26,13 @@ class Governor:
     """
 
     def __init__(
-        self, overhead: float, schedule: Literal["adaptive", "fixed"], stride: int
+        self, overhead: float, schedule: Literal["adaptive", "fixed"], stride: int, tick: int = DEAR
     ) -> None:
+        """`tick`: iterations of one, in which every reading is had once at least."""
         self.overhead = overhead
         self.schedule = schedule
         self.stride = stride
+        self._dear = max(min(DEAR, tick) // stride, 1)  # readings from one with all to the next
         self.spent = 0.0
         self._reading = 0.0  # spent on the reading under way
         self._costliest = 0.0
@@ -101,6 +104,14 @@ class Governor:
         own = spent - sum(self._purses.values())
         # the sum too: what a purse spent before its cost was known is made up for here
         return iteration < GRACE or (own <= share * whole and spent <= whole)
+
+    def reads_all(self, iteration: int) -> bool:
+        """Whether iteration number `iteration`, which is read, is read with updates and batches.
+
+        These cost tens of operations each, losses and logits a few.
+        A budget has counted them in; a fixed stride below `DEAR` has them every `DEAR` iterations.
+        """
+        return self.schedule == "adaptive" or (iteration + 1) // self.stride % self._dear == 0
 
     def plan(self, iterations: int, tick: int) -> int:
         """The stride at which readings would fit from now on, for others to follow.

@@ -93,7 +93,8 @@ class Monitor:
             on_finding: "warn" prints, "stop" raises `StopTraining` from `observe`, a callable is
                 called with each new finding, and what it raises is the loop's own.
             tick: observes between two rows of the trace.
-            schedule: "adaptive" holds `overhead`; "fixed" reads every `stride` observes.
+            schedule: "adaptive" holds `overhead`; "fixed" reads every `stride` observes (updates
+                and batches at most every tenth).
             adversarial_start: step before which a still discriminator is normal.
             generate: stands for the first generator in probes: of (latents, ...), as the loop calls
                 it. None: the module itself, with the arguments of a real call.
@@ -124,14 +125,14 @@ class Monitor:
         self._sinks = Sinks(sinks if leads else ())
         self._scalers = scaler if isinstance(scaler, Mapping) else {"all": scaler} if scaler else {}
         self._tick_length = tick
-        self._governor = Governor(overhead, schedule, stride)
+        self._governor = Governor(overhead, schedule, stride, tick)
         self._tick = Tick()
         self._terms = Terms(self._governor, self._tick.add)
         self._objective = objective
         self._inference = Inference()
         self._on_finding = on_finding
         self._announcer = Announcer(on_finding, self._governor, self._judged, self._note)
-        self._failed = self._closing = False
+        self._failed = self._closing = self._reading = self._reads_all = False
         self._step = self._observed = self._images = 0
         self._history = History(
             Path(run_dir) if run_dir is not None and leads else None,
@@ -279,7 +280,7 @@ class Monitor:
         if self._reading and not (self._failed or self._history.closed or self._audit_runs):
             self._pull.wanted = False  # its hook would take these partial backwards for the loop's
             self._terms.read(at, losses, weight)
-            self._pull.wanted = self._reading
+            self._pull.wanted = self._reads_all
 
     @property
     def _audit_runs(self) -> bool:
@@ -360,18 +361,21 @@ class Monitor:
 
     def _want_next(self) -> None:
         """Decide whether the next iteration is read, so that its hooks know."""
+        before = self._reading, self._reads_all
         self._reading = self._governor.reads(self._observed)
-        self._pull.wanted = self._reading
-        self._probing.want(self._reading)
-        for player in self._players:
-            player.wanted = self._reading
+        self._reads_all = self._reading and self._governor.reads_all(self._observed)
+        if self._reads_all or before != (self._reading, self._reads_all):
+            self._pull.wanted = self._reads_all
+            self._probing.want(self._reading)
+            for player in self._players:
+                player.wanted = self._reads_all
 
     def _take(
         self, seen: Observation, step: int | None, scalars: Mapping[str, Tensor | float]
     ) -> None:
         self._step = self._step + 1 if step is None else int(step)
         self._observed += 1
-        self._images += len(seen.real) if seen.real is not None else 0
+        self._images += seen.real.shape[0] if seen.real is not None else 0
         for name, value in scalars.items():
             self._tick.add(f"metric/{name}" if name in METRIC_NAMES else name, value)
         if self._reading:
@@ -381,9 +385,9 @@ class Monitor:
 
     def _read(self, seen: Observation) -> None:
         neutral = self._neutral(seen)
-        seen.read(self._tick, neutral, self._known)
+        seen.read(self._tick, neutral, self._known, self._reads_all)
         for player in self._players:
-            if player.optimizer is None:
+            if player.optimizer is None and player.wanted:
                 player.read_gradients()
 
     def _neutral(self, seen: Observation) -> float | None:

@@ -44,13 +44,19 @@ class Observation:
         """The discriminator's loss under either of its names."""
         return self.losses.get("discriminator", self.losses.get("d"))
 
-    def read(self, tick: Tick, neutral: float | None, objective: str | None = None) -> None:
-        """Every reading into `tick`; `neutral` is the accuracy's threshold (None: midpoint)."""
-        numbers = self._losses()
-        for name, value in numbers.items():
-            if not _is_number(value):
+    def read(
+        self, tick: Tick, neutral: float | None, objective: str | None = None, batches: bool = True
+    ) -> None:
+        """Every reading into `tick`, those of `batches` where asked for.
+
+        `neutral` is the accuracy's threshold (None: the midpoint of the logits' means).
+        """
+        scalars: dict[str, Tensor] = {}
+        for name, value in self._losses().items():
+            if _is_number(value):
+                scalars[name] = value
+            else:
                 tick.add(name, value)
-        scalars = {name: v for name, v in numbers.items() if _is_number(v)}
         logits = self._logits()
         tensors = [*logits.values(), *scalars.values()]
         if tensors:
@@ -59,10 +65,10 @@ class Observation:
             tick.keep(("logits", names, neutral, objective), tensors, read)
         for name, pair in self._each().items():
             tick.keep(("logits of", name), pair, partial(_read_one, name))
-        batches = {s: b for s, b in (("real", self.real), ("fake", self.fake)) if b is not None}
-        if batches:
-            sides = tuple(batches)
-            tick.keep(("batches", sides), list(batches.values()), partial(_read_batches, sides))
+        given = {s: b for s, b in (("real", self.real), ("fake", self.fake)) if b is not None}
+        if given and batches:
+            sides = tuple(given)
+            tick.keep(("batches", sides), list(given.values()), partial(_read_batches, sides))
 
     def _losses(self) -> dict[str, Tensor | float]:
         """Losses and adaptive weight by signal name."""

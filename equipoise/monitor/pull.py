@@ -28,22 +28,48 @@ class Pull:
         timed: Callable[[Callable[[], None]], None],
     ) -> None:
         """`keep`: a `Tick`'s. `timed` runs a reading under the monitor's clock and error guard."""
-        self.wanted = False
+        self._wanted = self._detached = False
         self._keep, self._timed = keep, timed
-        self._handles = [module.register_forward_hook(self._mark) for module in modules]
+        modules = list(modules)
+        # what is compiled in place never sees a hook that comes after its first call
+        compiled = [m for m in modules if getattr(m, "_compiled_call_impl", None) is not None]
+        self._modules = [m for m in modules if m not in compiled]
+        self._handles = [module.register_forward_hook(self._mark) for module in compiled]
+        self._passing: list[Any] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether backwards are read.
+
+        Forward hooks are there only then: with any, each call of a module takes microseconds more.
+        """
+        return self._wanted
+
+    @wanted.setter
+    def wanted(self, wanted: bool) -> None:
+        if wanted and not (self._passing or self._detached):
+            self._passing = [m.register_forward_hook(self._mark) for m in self._modules]
+        elif not wanted and self._passing:
+            self._remove(self._passing)
+        self._wanted = wanted
 
     def detach(self) -> None:
         """Remove the hooks; doing so twice does nothing."""
-        for handle in self._handles:
+        self._detached = True
+        self._remove(self._handles)
+        self._remove(self._passing)
+
+    def _remove(self, handles: list[Any]) -> None:
+        for handle in handles:
             handle.remove()
-        self._handles = []
+        handles.clear()
 
     def _mark(self, _: nn.Module, __: Any, output: Any) -> None:
-        if self.wanted and isinstance(output, Tensor) and output.requires_grad:
+        if self._wanted and isinstance(output, Tensor) and output.requires_grad:
             output.register_hook(self._arrived)
 
     def _arrived(self, gradient: Tensor) -> None:
-        if self.wanted:
+        if self._wanted:
             self._timed(lambda: self._keep("pull", [gradient], _read))
 
 

@@ -27,6 +27,7 @@ class Waiting:
 
     read: Read
     shapes: Sequence[Sequence[Shape]]
+    numbers: int  # in each iteration
     rows: list[Sequence[Tensor]] = field(default_factory=list)
 
     def readings(self) -> Mapping[str, Tensor]:
@@ -62,7 +63,7 @@ class Tick:
         if not isinstance(value, Tensor):
             self._plain.setdefault(name, []).append(float(value))
             return
-        self._add_rows(name, value.detach().float().mean()[None])
+        self._add_total(name, value.detach().float().mean(), 1)
 
     def keep(self, kind: Hashable, tensors: Sequence[Tensor], read: Read) -> None:
         """Copy tensors, to be read later with others of the same `kind` and shapes.
@@ -88,9 +89,10 @@ class Tick:
         """As `keep`, of what is copied already: vectors, and the shapes that lie in each."""
         waiting = self._waiting.get(key)
         if waiting is None:
-            waiting = self._waiting[key] = Waiting(read, shapes)
+            numbers = sum(v.numel() for v in vectors)
+            waiting = self._waiting[key] = Waiting(read, shapes, numbers)
         waiting.rows.append(vectors)
-        if len(waiting.rows) * sum(v.numel() for v in vectors) > MOST_WAITING:
+        if len(waiting.rows) * waiting.numbers > MOST_WAITING:
             del self._waiting[key]
             self._note(waiting.readings())
 
@@ -115,13 +117,17 @@ class Tick:
                 self._note(each.readings())
 
     def _note(self, readings: Mapping[str, Tensor]) -> None:
-        for name, rows in readings.items():
-            self._add_rows(name, rows.float())
+        """Of each name a vector of the same length; they are reduced in one operation."""
+        if not readings:
+            return
+        rows = torch.stack([values.float() for values in readings.values()])
+        totals = rows.sum(1) if rows.shape[1] > 1 else rows[:, 0]
+        for at, (name, total) in enumerate(zip(readings, totals.unbind(), strict=True)):
+            self._add_total(name, rows[at].max() if name in LARGEST else total, rows.shape[1])
 
-    def _add_rows(self, name: str, rows: Tensor) -> None:
-        value = rows[0] if len(rows) == 1 else rows.max() if name in LARGEST else rows.sum()
+    def _add_total(self, name: str, value: Tensor, count: int) -> None:
         known = self._total.get(name)
-        self._count[name] = self._count.get(name, 0) + len(rows)
+        self._count[name] = self._count.get(name, 0) + count
         if known is not None:
             value = torch.maximum(known, value) if name in LARGEST else known + value
         self._total[name] = value

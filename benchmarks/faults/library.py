@@ -90,7 +90,7 @@ def play(case: Case, seed: int, folder: Path) -> Row:
     """One run: what it measures at its end, lower is better, and its steps; read back if played."""
     place = place_of(case, seed, folder)
     key = _key(case, seed)
-    result = place.with_suffix(".json")
+    result = place.parent / f"{place.name}.json"  # names have dots
     played: Row = json.loads(result.read_text()) if result.is_file() else {}
     if played.get("recipe") != key:
         shutil.rmtree(place, ignore_errors=True)

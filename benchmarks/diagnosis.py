@@ -1,12 +1,13 @@
 """Is the clinic right? Runs made sick on purpose and runs that learn, diagnosed and scored.
 
-    python -m benchmarks.diagnosis [--seeds 5] [--healthy-seeds 12] [--workers 2] [--only NAME ...]
+    python -m benchmarks.diagnosis [--seeds 5] [--healthy-seeds 12] [--only NAME ...] [--anew]
 
 A fault counts where it harms: where a measure of the samples ends outside of what healthy runs of
-the same preset reach. Then the first finding must be one of its right names. Finished runs are
-stored at once and not played again; a seed of all faults takes about two hours on one core, a seed
-of the healthy configurations ten minutes. Another tool enters by a function `Trace -> list of
-failure ids, the first the surest` in `faults/peers.py`.
+the same preset reach. Then the first finding must be one of its right names. Runs that
+`benchmarks/corpus` holds are judged from there in seconds; what it lacks, and all with `--anew`, is
+played: a seed of all faults takes one to two hours of a core, a seed of the healthy configurations
+ten minutes. Finished runs are stored at once and not played again. Another tool enters by a
+function `Trace -> list of failure ids, the first the surest` in `faults/peers.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import cells
-from benchmarks.faults.library import FAULTS, Case, Row, library, place_of, play
+from benchmarks.faults import corpus
+from benchmarks.faults.library import FAULTS, Case, Row, library, play, played
 from benchmarks.faults.peers import PACKAGES, PEERS, RULES, Tool
 from equipoise.clinic import diagnose
 from equipoise.record import Trace, write_text
@@ -42,10 +44,9 @@ def equipoise_says(trace: Trace) -> list[str]:
 TOOLS: dict[str, Tool] = {"equipoise": equipoise_says, **PEERS}
 
 
-def told(case: Case, seed: int, folder: Path) -> Row:
-    """One run, told by every tool."""
-    row = play(case, seed, folder)
-    trace = Trace.read(place_of(case, seed, folder))
+def told(case: Case, seed: int, folder: Path, line: Row | None) -> Row:
+    """One run, told by every tool; `line` is what the corpus holds of it."""
+    row, trace = play(case, seed, folder, line)
     said = {name: tool(trace) for name, tool in TOOLS.items()}
     first = next(iter(diagnose(trace).findings), None)
     sure = {"confidence": first.confidence, "since": first.since} if said["equipoise"] else {}
@@ -53,14 +54,19 @@ def told(case: Case, seed: int, folder: Path) -> Row:
 
 
 def measure(
-    wanted: list[Case], seeds: int, healthy_seeds: int, workers: int, folder: Path
+    wanted: list[Case],
+    seeds: int,
+    healthy_seeds: int,
+    workers: int,
+    folder: Path,
+    known: Mapping[corpus.Place, Row],
 ) -> Iterator[Row]:
     """Every case on every seed, seed by seed."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         jobs = [
-            pool.submit(told, case, seed, folder)
+            pool.submit(told, case, seed, folder, known.get((case.name, seed)))
             for seed in range(max(seeds, healthy_seeds))
             for case in wanted
             if seed < (seeds if case.fault else healthy_seeds)
@@ -217,19 +223,22 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=None, metavar="NAME", help="cases by name")
     parser.add_argument("--folder", type=Path, default=Path("runs/diagnosis"))
+    parser.add_argument("--anew", action="store_true", help="play what the corpus holds as well")
     options = parser.parse_args()
     wanted = [c for c in library() if options.only is None or c.name in options.only]
     if not wanted:
         parser.error(f"no such case (there are {len(library())}, such as {library()[0].name!r})")
     rows = []
     seeds = options.seeds, options.healthy_seeds
-    for row in measure(wanted, *seeds, options.workers, options.folder):
+    known = {} if options.anew else corpus.read()
+    for row in measure(wanted, *seeds, options.workers, options.folder, known):
         rows.append(row)
         said = ", ".join(row["said"]["equipoise"]) or "nothing"
         reached = ", ".join(f"{float(value):.4g}" for value in row["measures"].values())
         print(f"{row['name']} seed {row['seed']}: {reached}  {said}", flush=True)
     if options.only is None:
         about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": cells.hardware()}
+        corpus.write(corpus.packed(row, trace) for row, trace in played(options.folder))
         write_text(RESULTS, json.dumps({**about, "rows": rows}, indent=1) + "\n")
     print(json.dumps({tool: score(rows, tool) for tool in TOOLS}, indent=1))
     return 0

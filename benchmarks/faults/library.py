@@ -1,19 +1,19 @@
 """Every run of the fault library, played once: recipes with a fault, and the small tokenizer.
 
-Runs made sick on purpose and configurations that learn. A finished run's trace stays in its folder,
-so that rules can be judged again without playing it.
+Runs made sick on purpose and configurations that learn. A finished run's trace stays in its folder
+and, packed, in the corpus, so that rules can be judged again without playing it.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults import tokenizer
+from benchmarks.faults import corpus, tokenizer
 from benchmarks.faults.healthy import CONFIGURATIONS
 from benchmarks.faults.recipes import FAULTS as RECIPE_FAULTS
 from benchmarks.faults.recipes import Fault
@@ -23,7 +23,9 @@ from equipoise.record import Trace
 from equipoise.trial import train
 
 BUDGETS = {"ring": 256.0, "grid": 1280.0, "digits": 64.0}  # kimg: where healthy runs are good
+BATCH, MOST_STEPS = 64, 4  # a smaller batch has so many times the steps at most, not all the images
 PRIMARY = {"ring": "mode_kl", "grid": "mode_kl", "digits": "frechet_digits_cnn"}
+MOST_SEEDS = 30
 SEVERITIES = ("mild", "medium", "strong")
 TOKENIZER = "tokenizer"
 OTHER_IMAGES = "tokenizer on digits"  # whose measures have another scale
@@ -50,7 +52,7 @@ class Case:
             edit = {**setting(self.preset, seed), **FAULTS[self.fault].edits[self.severity]}
         else:
             edit = CONFIGURATIONS[self.name][1]
-        kimg = BUDGETS[self.preset]
+        kimg = BUDGETS[self.preset] * min(1.0, MOST_STEPS * edit.get("batch", BATCH) / BATCH)
         pace = {"kimg": kimg, "evaluation.every_kimg": kimg / 12, "checkpoint.every_kimg": kimg}
         aside = {"data.held_out": 0.1} if self.preset == "digits" else {}
         return load(self.preset).edit({**pace, **aside, **edit, "seed": seed})
@@ -86,20 +88,46 @@ def _sick() -> Iterable[Case]:
                 yield Case(f"{name} / {preset} / {word}", preset, name, severity)
 
 
-def play(case: Case, seed: int, folder: Path) -> Row:
-    """One run: what it measures at its end, lower is better, and its steps; read back if played."""
-    place = place_of(case, seed, folder)
-    key = _key(case, seed)
-    result = place.parent / f"{place.name}.json"  # names have dots
-    played: Row = json.loads(result.read_text()) if result.is_file() else {}
-    if played.get("recipe") != key:
-        shutil.rmtree(place, ignore_errors=True)
-        measures = _measures(case, seed, place)
-        steps = Trace.read(place).last_step
-        played = {"recipe": key, "measures": {k: repr(v) for k, v in measures.items()}}
-        played["steps"] = steps
-        result.write_text(json.dumps(played))
-    return {**vars(case), "seed": seed, **played}
+def play(case: Case, seed: int, folder: Path, line: Row | None = None) -> tuple[Row, Trace]:
+    """One run: what it measures at its end, lower is better, its steps, and its trace.
+
+    It is read back where `folder` holds it, or where `line` of the corpus is of the same settings.
+    """
+    place, key = place_of(case, seed, folder), _key(case, seed)
+    known = _read(place)
+    if known.get("recipe") == key:
+        return {**vars(case), "seed": seed, **known}, Trace.read(place)
+    if line is not None and line["recipe"] == key:
+        known = {name: line[name] for name in ("recipe", "measures", "steps")}
+        return {**vars(case), "seed": seed, **known}, corpus.unpacked(line)
+    shutil.rmtree(place, ignore_errors=True)
+    measures = _measures(case, seed, place)
+    trace = Trace.read(place)
+    known = {"recipe": key, "measures": {k: repr(v) for k, v in measures.items()}}
+    known["steps"] = trace.last_step
+    _result_of(place).write_text(json.dumps(known))
+    return {**vars(case), "seed": seed, **known}, trace
+
+
+def played(folder: Path) -> Iterator[tuple[Row, Trace]]:
+    """Every run that `folder` holds whole, of the settings that the library has now."""
+    for case in library():
+        for seed in range(MOST_SEEDS):
+            place = place_of(case, seed, folder)
+            known = _read(place)
+            if known and known["recipe"] == _key(case, seed):
+                yield {**vars(case), "seed": seed, **known}, Trace.read(place)
+
+
+def _read(place: Path) -> Row:
+    """What a finished run left beside its folder; {} where there is none."""
+    result = _result_of(place)
+    found: Row = json.loads(result.read_text()) if result.is_file() and place.is_dir() else {}
+    return found
+
+
+def _result_of(place: Path) -> Path:
+    return place.parent / f"{place.name}.json"  # names have dots
 
 
 def place_of(case: Case, seed: int, folder: Path) -> Path:

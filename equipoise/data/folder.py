@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from equipoise import errors
 from equipoise.data.arrays import ArraySource
+from equipoise.data.decode import SUFFIXES, decoded, scaled
 from equipoise.data.source import Augmentation
 from equipoise.errors import DataError
 
-if TYPE_CHECKING:
-    import PIL.Image
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 LARGEST = 2 << 30  # bytes of float32 pixels held in memory
 
 
@@ -125,47 +118,5 @@ def _refuse_too_large(root: Path, count: int, channels: int, side: int) -> None:
 
 
 def _read(path: Path, channels: int, side: int) -> Tensor:
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise errors.need("pillow", "train") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                opened.load()
-                image = _flat(ImageOps.exif_transpose(opened), channels)
-        image = ImageOps.fit(image, (side, side), method=Image.Resampling.BICUBIC)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(
-            f"image {path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; resize or remove it"
-        ) from error
-    except DataError as error:
-        raise DataError(f"image {path} {error}") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, zlib.error ...
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"image {path} is damaged or no image ({reason}); replace or remove it"
-        ) from error
-    return _scaled(image, channels)
-
-
-def _flat(image: PIL.Image.Image, channels: int) -> PIL.Image.Image:
-    from PIL import Image
-
-    if image.mode[0] in "IF":  # Pillow would clip these to white without a word
-        raise DataError(
-            f"has pixels of mode {image.mode!r}, more than 8 bits a channel; convert it to 8 bits"
-        )
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("L" if channels == 1 else "RGB")
-
-
-def _scaled(image: PIL.Image.Image, channels: int) -> Tensor:
-    values = np.asarray(image, dtype=np.float32).reshape(*image.size[::-1], channels)
-    return torch.from_numpy(values).permute(2, 0, 1) / 127.5 - 1
+    image = decoded(path, f"image {path}", "L" if channels == 1 else "RGB", side)
+    return scaled(image) / 127.5 - 1

@@ -23,7 +23,7 @@ from equipoise.record import Trace
 from equipoise.trial import train
 
 BUDGETS = {"ring": 256.0, "grid": 1280.0, "digits": 64.0}  # kimg: where healthy runs are good
-BATCH, MOST_STEPS = 64, 4  # a smaller batch has so many times the steps at most, not all the images
+MOST_STEPS = 4  # times those of the preset: a small batch is not shown as many images
 PRIMARY = {"ring": "mode_kl", "grid": "mode_kl", "digits": "frechet_digits_cnn"}
 MOST_SEEDS = 30
 SEVERITIES = ("mild", "medium", "strong")
@@ -52,10 +52,14 @@ class Case:
             edit = {**setting(self.preset, seed), **FAULTS[self.fault].edits[self.severity]}
         else:
             edit = CONFIGURATIONS[self.name][1]
-        kimg = BUDGETS[self.preset] * min(1.0, MOST_STEPS * edit.get("batch", BATCH) / BATCH)
+        preset = load(self.preset)
+        share = min(1.0, MOST_STEPS * edit.get("batch", preset.batch) / preset.batch)
+        kimg = BUDGETS[self.preset] * share
         pace = {"kimg": kimg, "evaluation.every_kimg": kimg / 12, "checkpoint.every_kimg": kimg}
+        if share < 1 and preset.ema.half_life_kimg:
+            pace["ema.half_life_kimg"] = preset.ema.half_life_kimg * share
         aside = {"data.held_out": 0.1} if self.preset == "digits" else {}
-        return load(self.preset).edit({**pace, **aside, **edit, "seed": seed})
+        return preset.edit({**pace, **aside, **edit, "seed": seed})
 
     def held_out(self, seed: int) -> bool:
         """Whether it is played in another objective or architecture than rules are tuned on."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from equipoise.clinic.adversarial import other_loss
+from equipoise.clinic.lint import blamed
 from equipoise.clinic.notes import NOTES
 from equipoise.clinic.order import STEPS, settled
 from equipoise.clinic.remedies import prescribe
@@ -61,7 +62,9 @@ def _findings(trace: Trace) -> tuple[Finding, ...]:
         if step == "exact" and found:
             break  # whatever else it looks like follows from the exact cause
     recipe = trace.header.get("recipe")
-    return tuple(replace(f, remedies=prescribe(f.failure, recipe)) for f in settled(found))
+    return tuple(
+        replace(f, remedies=prescribe(f.failure, recipe, blamed(f))) for f in settled(found)
+    )
 
 
 def _early(trace: Trace) -> bool:

@@ -22,6 +22,16 @@ def noise(seed=0, size=1.0):
     return size * np.random.default_rng(seed).normal(size=READINGS)
 
 
+OUR_SPLIT = {"recipe": {"data": {"held_out": 0.1}}}
+
+
+def few_ranks(level, header):
+    """Four readings of a discriminator that knew its images before the first."""
+    return run(
+        {"overfitting/auc": np.where((PLANTED <= T) & (T % 20 == 0), level, np.nan)}, header=header
+    )
+
+
 def swing(size, period=8.0, shift=0.0, at=PLANTED):
     """A wave that begins at reading `at`, at its crest."""
     return size * np.cos(2 * np.pi * (T - at) / period + shift) * (at <= T)
@@ -78,6 +88,7 @@ SICK = [
     ("discriminator_overfitting", "ranks", run({"overfitting/auc": from_onset(0.52, 0.9)})),
     ("discriminator_overfitting", "ranks-ratio-and-quality", run({"overfitting/auc": from_onset(0.5, 0.75), "overfitting/ratio": from_onset(0.05, 0.8)} | FALLS)),
     ("discriminator_overfitting", "means-of-the-logits", run(HELD_OUT)),
+    ("discriminator_overfitting", "few-ranks-of-a-split-of-our-own", few_ranks(0.97, OUR_SPLIT)),
     ("memorization", "copies", run({"memorization/ratio": from_onset(1.1, 0.1)})),
     ("memorization", "near-copies-and-a-judge-who-knows", run({"memorization/ratio": from_onset(1.1, 0.4), "overfitting/auc": from_onset(0.5, 0.9)})),
     ("condition_ignored", "generator", run({"condition/effect": from_onset(0.8, 0.01), "condition/judged": np.full(READINGS, 0.5)})),
@@ -115,6 +126,8 @@ WELL = [
     ("oscillation", "a-balanced-field", run({"rotation": np.full(READINGS, 0.97)})),
     ("discriminator_overfitting", "dominance-without-a-gap", run({"overfitting/auc": np.full(READINGS, 0.52), "auc/discriminator": np.full(READINGS, 0.999)})),
     ("discriminator_overfitting", "a-split-that-differs-by-design", run({"overfitting/auc": np.full(READINGS, 0.9)})),
+    ("discriminator_overfitting", "few-ranks-of-a-split-of-ones-own", few_ranks(0.97, {})),
+    ("discriminator_overfitting", "few-ranks-that-waver", few_ranks(0.7, OUR_SPLIT)),
     ("discriminator_overfitting", "chance-of-a-small-batch", run({"overfitting/auc": np.full(READINGS, 0.62)})),
     ("discriminator_overfitting", "a-wild-ratio-beside-calm-ranks", run({"overfitting/auc": np.full(READINGS, 0.53), "overfitting/ratio": from_onset(0.1, 0.9)})),
     ("discriminator_overfitting", "means-without-a-gap", run(HELD_OUT | {"logits/fake/mean": HELD_OUT["logits/real/mean"] - 0.3})),

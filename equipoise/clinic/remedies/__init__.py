@@ -37,10 +37,13 @@ def remedy(name: str) -> Remedy:
     return REMEDIES[name]
 
 
-def prescribe(failure: str, recipe: Mapping[str, Any] | None = None) -> tuple[Prescription, ...]:
+def prescribe(
+    failure: str, recipe: Mapping[str, Any] | None = None, setting: str | None = None
+) -> tuple[Prescription, ...]:
     """Remedies for a failure in order, each with its edit where the recipe is known.
 
-    A remedy whose edit changes nothing in this recipe, or contradicts it, comes after the others.
+    Those that edit `setting`, the path that a finding blames, come first. A remedy whose edit
+    changes nothing in this recipe, or contradicts it, comes after the others.
     """
     played = _parsed(recipe)
     ranked = sorted(
@@ -49,7 +52,12 @@ def prescribe(failure: str, recipe: Mapping[str, Any] | None = None) -> tuple[Pr
     filled = [_prescription(r, played) for r in ranked]
     if played is None:
         return tuple(filled)
-    return tuple(sorted(filled, key=lambda p: not p.edit))
+    return tuple(sorted(filled, key=lambda p: (not _touches(p, setting), not p.edit)))
+
+
+def _touches(prescription: Prescription, setting: str | None) -> bool:
+    paths = prescription.edit or {}
+    return setting is not None and any(f"{setting}.".startswith(f"{path}.") for path in paths)
 
 
 def _parsed(recipe: Mapping[str, Any] | None) -> Recipe | None:

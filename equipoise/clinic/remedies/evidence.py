@@ -12,6 +12,7 @@ from equipoise.recipe.contradictions.losses import SHIFTLESS
 
 TARGET = 0.6  # of r_t: ADA's default
 FIXED = 0.3  # p where r_t means nothing
+MOST = 0.8  # p up to which augmentation does not leak
 
 
 def _adaptive(recipe: Recipe) -> Mapping[str, Any]:
@@ -36,7 +37,77 @@ def _lecam(recipe: Recipe) -> Mapping[str, Any]:
     return {"penalties.lecam.gamma": 0.3}
 
 
+def _whole(recipe: Recipe) -> Mapping[str, Any]:
+    return {"data.curriculum": None} if recipe.data.curriculum else {}
+
+
+def _all_latents(recipe: Recipe) -> Mapping[str, Any]:
+    return {"evaluation.truncation": None} if recipe.evaluation.truncation else {}
+
+
+def _as_it_is(recipe: Recipe) -> Mapping[str, Any]:
+    """No changes of the reals alone, and a fixed p of augmentation where it does not leak."""
+    augment, p = recipe.data.augment, recipe.augmentation.p
+    edit: dict[str, Any] = {}
+    if augment.color or augment.crop:
+        edit |= {"data.augment.color": 0.0, "data.augment.crop": 0}
+    return edit | ({"augmentation.p": FIXED} if p is not None and p > MOST else {})
+
+
+def _fading(recipe: Recipe) -> Mapping[str, Any]:
+    noise = recipe.noise.input
+    if not noise.sigma or not noise.schedule.end:
+        return {}
+    fading = {"shape": "linear", "start": 1.0, "end": 0.0, "kimg": None}
+    return {"noise.input.sigma": min(noise.sigma, 0.1), "noise.input.schedule": fading}
+
+
 EVIDENCE = (
+    Remedy(
+        "show-all-the-data",
+        "Let the curriculum open before the budget is spent, or leave it out",
+        {"mode_collapse": 13},
+        "loader = DataLoader(dataset)             # all of it, from the last third of the run on",
+        "A generator cannot make what its discriminator never saw.",
+        _whole,
+        watch="metric/coverage",
+        sources=("arXiv 2007.15255",),
+    ),
+    Remedy(
+        "measure-all-latents",
+        "Measure what the whole law of latents gives, and truncate for pictures alone",
+        {"mode_collapse": 14},
+        "z = torch.randn(n, z_dim)                # no truncation while measuring",
+        "Truncation buys precision with recall: a measure under it tells of the truncation.",
+        _all_latents,
+        takes_effect="live",
+        watch="metric/coverage",
+        sources=("arXiv 1809.11096, section 3.1",),
+    ),
+    Remedy(
+        "augment-both-sides",
+        "Change reals and fakes alike, and leave most images as they are",
+        {"data_range_mismatch": 3},
+        "D(A(real)), D(A(fake))                   # not D(A(real)), D(fake); p of A at most 0.8",
+        "What is done to the reals alone, or to every image, cannot be told from the data, and the"
+        " generator learns it.",
+        _as_it_is,
+        watch="metric/precision",
+        caution="Mirroring alone is harmless where mirror images are as likely.",
+        sources=("claims 39, 47", "arXiv 2006.06676, figure 4"),
+    ),
+    Remedy(
+        "fade-the-noise",
+        "Let the noise on the discriminator's input fade to 0",
+        {"stagnation": 7},
+        "sigma = 0.1 * (1 - step / steps)         # of the noise on reals and fakes",
+        "Noise makes the two laws overlap, which helps at first, and hides what is smaller than it,"
+        " for as long as it is there.",
+        _fading,
+        takes_effect="live",
+        watch="auc/discriminator",
+        sources=("claim 44", "arXiv 1610.04490"),
+    ),
     Remedy(
         "adaptive-augmentation",
         "Augment reals and fakes inside the discriminator, as much as r_t asks for (ADA)",

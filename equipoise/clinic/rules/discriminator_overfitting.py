@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from equipoise.clinic.windows import (
@@ -28,6 +30,7 @@ APART = 1.0  # spreads between reals and fakes below which the means' r_v is not
 GREW = 0.1  # of AUC, 0.25 of r_v: a split that differs by design is apart from the start
 LONG = 0.2
 RATIO_GREW = 0.25
+FEW = 3  # readings that suffice where growth is not asked for: each is six deviations from chance
 START = 0.1  # share of the readings that tells how it began
 
 
@@ -39,7 +42,8 @@ def discriminator_overfitting(trace: Trace) -> Finding | None:
     logits tell r_v. A distance to the data that turns up makes it surer. Confused with dominance,
     where held-out reals score as training reals do: without held-out data nothing is said. Confused
     with a held-out set from elsewhere, which is apart from the first reading: growth is asked for,
-    so a run that is watched only after it has overfitted is not found. Confused with chance on
+    unless we divided the data ourselves, so a run of one's own that is watched only after it has
+    overfitted is not found. Confused with chance on
     small batches, hence three standard deviations.
     """
     found = _by_rank(trace) or _by_mean(trace)
@@ -68,11 +72,22 @@ def _said(first: Evidence) -> str:
 
 def _by_rank(trace: Trace) -> tuple[tuple[Evidence, ...], int] | None:
     series = trace.series("overfitting/auc").finite()
-    since = _grown(series, KNOWN, GREW)
+    since = _grown(series, KNOWN, GREW) or _of_one_law(trace, series)
     if since is None:
         return None
     first = late_evidence(trace, "overfitting/auc", f"about 0.5; below {KNOWN}")
     return (first,), since
+
+
+def _of_one_law(trace: Trace, series: Series) -> int | None:
+    """Since when it lies beyond chance, where we divided the data: no split differs by design."""
+    recipe = trace.header.get("recipe")
+    data = recipe.get("data") if isinstance(recipe, Mapping) else None
+    if not data or not data.get("held_out"):
+        return None
+    below = np.flatnonzero(series.values < BY_HEART)
+    known = series.steps[int(below[-1]) + 1 if len(below) else 0 :]
+    return int(known[0]) if len(known) >= FEW else None
 
 
 def _by_mean(trace: Trace) -> tuple[tuple[Evidence, ...], int] | None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from equipoise.clinic.lead import loss_of_chance
+from equipoise.clinic.lead import ahead, loss_of_chance
 from equipoise.clinic.objective import objective
 from equipoise.clinic.quality import poor_samples, settled
 from equipoise.clinic.rules.lipschitz_violation import held_by
@@ -59,6 +59,8 @@ def divergence(trace: Trace) -> Finding | None:
     confidence = 0.95 if len(evidence) == 2 else 0.75
     if growth is None and late_median(trace, "auc/discriminator") >= SURE:
         confidence = 0.45  # worse samples under a sure discriminator are its doing
+    elif growth is None and ahead(trace):
+        confidence = 0.6  # likewise of one that is far ahead
     return Finding("divergence", confidence, since, _summary(growth, worse), evidence)
 
 

@@ -20,8 +20,8 @@ PLAIN = {
         "is cut."
     ),
     "data_range_mismatch": (
-        "Real and generated samples have different value ranges, so the discriminator can tell "
-        "them apart without looking at the content."
+        "Real samples are not prepared as generated ones are (another value range, or changes "
+        "made to them alone), so the discriminator looks at that instead of the content."
     ),
     "precision_underflow": "Gradients are so small that the number format rounds them to zero.",
     "discriminator_dominance": (

@@ -77,7 +77,9 @@ class Extractor:
                 rows.append(self._rows(self._prepared(chunk, first, device), first))
         return torch.cat(rows)
 
-    def _prepared(self, chunk: Tensor | Sequence[Tensor], first: int, device: torch.device) -> Tensor:
+    def _prepared(
+        self, chunk: Tensor | Sequence[Tensor], first: int, device: torch.device
+    ) -> Tensor:
         if isinstance(chunk, Tensor):
             self._tell_gray(chunk.shape)
             return self.preprocess(chunk.detach().to(device), first)
@@ -109,8 +111,8 @@ class Extractor:
             self.dim = rows.shape[1]
         if rows.shape[1] != self.dim:
             raise ValueError(
-                f"features {self.name!r} have {rows.shape[1]} dimensions, and had {self.dim} before;"
-                " give images of one size and one number of channels"
+                f"features {self.name!r} have {rows.shape[1]} dimensions, and had {self.dim}"
+                " before; give images of one size and one number of channels"
             )
         rows = rows.detach().float()
         try:

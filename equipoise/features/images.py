@@ -103,7 +103,8 @@ class Preprocess:
         _one_of("crop", self.crop, CROPS)
         _one_of("gray", self.gray, GRAYS)
         _one_of("beyond", self.beyond, BEYONDS)
-        if (self.resize == "none") != (self.size is None) or (self.size or 1) < 1:
+        fits = (self.resize == "none") if self.size is None else self.resize != "none"
+        if not fits or (self.size is not None and self.size < 1):
             raise ValueError(
                 f"resize is {self.resize!r} and size is {self.size!r}: name a resize and a size of"
                 " 1 pixel or more, or neither"
@@ -180,8 +181,8 @@ class Preprocess:
         low, high = (float((v + 1) * scale + self.low) for v in (image.min(), image.max()))
         raise DataError(
             f"image {first + int(wrong[0])} has values from {low:.4g} to {high:.4g}: float images"
-            f" must lie in [{self.low:g}, {self.high:g}]; pass low= and high= if black and white are"
-            " others, uint8 for levels 0..255, or beyond='clamp' for a generator that overshoots"
+            f" must lie in [{self.low:g}, {self.high:g}]; pass low= and high= if black and white"
+            " are others, uint8 for levels 0..255, or beyond='clamp' for one that overshoots"
         )
 
 

@@ -125,11 +125,14 @@ def fetch(weights: Weights, target: Path) -> None:
                 if attempt:
                     time.sleep(PAUSE * 2 ** (attempt - 1))
                 try:
-                    return _download(weights, target)
+                    _download(weights, target)
+                    return
                 except _PASSING as error:
                     reason = error
-                    if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500:
-                        break
+                    if isinstance(error, urllib.error.HTTPError):
+                        error.close()
+                        if 400 <= error.code < 500:
+                            break
     except OSError as error:
         reason = error
     raise WeightsError(
@@ -193,9 +196,10 @@ def _given(weights: Weights, path: Path, sha256: str | None) -> Found:
     expected = weights.sha256 if sha256 is None else sha256.lower()
     if expected != ANY and not found.startswith(expected):
         raise WeightsError(
-            f"{path} has sha256 {found}, expected {expected}: it is not the {weights.file} published"
-            f" at {weights.url}, or a part of it; fetch it again, or pass sha256='{found[:16]}' if"
-            " these are the weights you mean (the features are then named after them)"
+            f"{path} has sha256 {found}, expected {expected}: it is not the {weights.file}"
+            f" published at {weights.url}, or a part of it; fetch it again, or pass"
+            f" sha256='{found[:16]}' if these are the weights you mean (the features are then named"
+            " after them)"
         )
     return Found(path, found, found == weights.sha256)
 

@@ -29,7 +29,6 @@ CLIP_B_32 = weights.Weights(
     sha256=_B_32,
     file="ViT-B-32.pt",
     others=(f"clip-vit-b-32-{_B_32}.pt",),  # as torch-fidelity keeps it
-    licence="MIT",
 )
 CLIP_L_14_336 = weights.Weights(
     name="clip_vit_l_14_336",
@@ -37,7 +36,6 @@ CLIP_L_14_336 = weights.Weights(
     sha256=_L_14_336,
     file="ViT-L-14-336px.pt",
     others=(f"clip-vit-l-14-336px-{_L_14_336}.pt",),
-    licence="MIT",
 )
 HEAD = 64  # channels per attention head
 

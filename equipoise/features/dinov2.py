@@ -26,7 +26,6 @@ DINOV2_B = weights.Weights(
     sha256="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
     file="dinov2_vitb14_pretrain.pth",
     size=346_378_731,
-    licence="Apache-2.0",
 )
 DINOV2_L = weights.Weights(
     name="dinov2_vit_l_14",
@@ -34,7 +33,6 @@ DINOV2_L = weights.Weights(
     sha256="d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
     file="dinov2_vitl14_pretrain.pth",
     size=1_217_586_395,
-    licence="Apache-2.0",
 )
 SIZE = 224
 HEAD = 64  # channels per attention head, in every published size

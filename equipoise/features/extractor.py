@@ -69,6 +69,11 @@ class Extractor:
         """
         if len(images) == 0:
             raise DataError("images holds none; features need one image or more")
+        if not isinstance(images[0], Tensor):
+            raise DataError(
+                f"images is {type(images).__name__} of {type(images[0]).__name__}: must be a tensor"
+                " (N, C, H, W) or a sequence of tensors; torch.from_numpy makes one of an array"
+            )
         device = self._place(images[0].device)
         rows = []
         with _undisturbed(self.network, device):

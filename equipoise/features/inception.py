@@ -33,7 +33,6 @@ INCEPTION = weights.Weights(
     file="pt_inception-2015-12-05-6726825d.pth",
     others=("weights-inception-2015-12-05-6726825d.pth",),
     size=95_628_359,
-    licence="Apache-2.0",
 )
 SIZE = 299
 LAYERS = {"64": 64, "192": 192, "768": 768, "pool3": 2048, "logits_unbiased": 1008, "logits": 1008}

@@ -26,7 +26,6 @@ VGG16 = weights.Weights(
     sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     file="vgg16-397923af.pth",
     size=553_433_881,
-    licence="CC-BY 4.0 (Oxford VGG)",
 )
 LPIPS = weights.Weights(
     name="lpips",
@@ -36,7 +35,6 @@ LPIPS = weights.Weights(
     file="lpips-vgg-v0.1-a78928a0.pth",
     others=("vgg.pth",),  # as lpips and torchmetrics keep it
     size=7_289,
-    licence="BSD-2-Clause",
 )
 SIZE = 224
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

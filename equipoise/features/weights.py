@@ -42,7 +42,6 @@ class Weights:
         file: its name where we keep it.
         others: names under which other tools keep the same bytes.
         size: bytes, told before a download.
-        licence: its licence, as published.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Weights:
     file: str
     others: tuple[str, ...] = ()
     size: int | None = None
-    licence: str = ""
 
 
 @dataclass(frozen=True)

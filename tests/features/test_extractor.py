@@ -252,6 +252,12 @@ def test_no_images_are_refused(none):
         extractor("random_conv")(none)
 
 
+@pytest.mark.parametrize("images", [np.zeros((2, 3, 4, 4)), [np.zeros((3, 4, 4))], ["a.png"]])
+def test_what_is_no_tensor_is_refused(images):
+    with pytest.raises(DataError, match=r"must be a tensor .*torch\.from_numpy"):
+        extractor("random_conv")(images)
+
+
 def test_gray_is_repeated_with_a_word_where_a_network_expects_colour():
     def flat(images):
         return images.flatten(1)

@@ -55,7 +55,10 @@ class Extractor:
             raise ValueError(f"batch is {self.batch}: must be 1 image or more")
 
     def convention(self) -> dict[str, object]:
-        """What a metric records: features, dim, resize, quantization, normalization, weights."""
+        """What a metric records: features, dim, resize, quantization, normalization, weights.
+
+        Ask after the first batch: before it `dim` may be None.
+        """
         entries: dict[str, object] = {"features": self.name, "dim": self.dim}
         return entries | self.preprocess.told() | {"weights_sha256": self.weights_sha256}
 

@@ -81,7 +81,7 @@ def _maker(features: str | Network | Extractor) -> Callable[..., Extractor]:
 
     def custom(*, name: str | None = None) -> Extractor:
         made = from_callable(network, name)
-        if made.name in EXTRACTORS or made.name.startswith(PUBLISHED):
+        if made.name in EXTRACTORS or made.name.partition("_")[0] in PUBLISHED:
             raise ValueError(
                 f"the name {made.name!r} means known features with known weights; pass another"
                 " name= for your own"

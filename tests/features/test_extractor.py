@@ -161,6 +161,7 @@ def test_names_of_callables():
 
     assert extractor(flat).name == "flat"
     assert extractor(flat, name="mine").name == "mine"
+    assert extractor(flat, name="clipped").name == "clipped"
     assert extractor(lambda x: x.flatten(1), name="mine").name == "mine"
     for nameless in (lambda x: x, functools.partial(flat)):
         with pytest.raises(ValueError, match=r"no usable name .*pass name='\.\.\.'"):

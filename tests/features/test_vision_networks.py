@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import warnings
 
@@ -9,6 +10,8 @@ from torch import nn
 from equipoise.errors import WeightsError
 from equipoise.features import Extractor, Preprocess, clip, dinov2, extractor, vgg
 from equipoise.features.checkpoint import build
+from equipoise.features.vgg import Vgg16
+from equipoise.features.weights import digest
 
 # names and shapes of the published files: CLIP's visual part as torch-fidelity 0.4.0 loads it,
 # DINOv2 as timm 1.0.31 does (and Meta's mask_token), VGG-16 as torchvision 0.28.0
@@ -141,7 +144,7 @@ def test_dinov2_interpolates_positions_by_metas_ratio():
 
 
 def narrow_vgg(inner=12):
-    return vgg.Vgg16(NARROW, inner=inner, classes=3)
+    return Vgg16(NARROW, inner=inner, classes=3)
 
 
 def test_vgg_is_its_layers_one_by_one():
@@ -186,6 +189,32 @@ def test_squared_distance_in_the_stack_is_lpips_by_its_definition(learned):
         expected += (weight * difference**2).sum(dim=1).mean(dim=(1, 2))
     assert torch.allclose(found, expected, rtol=1e-4)
     assert (found > 0).all()
+
+
+def test_vgg_and_lpips_from_files(tmp_path, monkeypatch):
+    network = from_planted(narrow_vgg)
+    widths = [stage[-1] for stage in NARROW]
+    heads = {f"lin{i}.model.1.weight": torch.full((1, c, 1, 1), 0.25) for i, c in enumerate(widths)}
+    torch.save(network.state_dict(), tmp_path / "vgg16.pth")
+    torch.save(heads, tmp_path / "heads.pth")
+    monkeypatch.setattr(vgg, "Vgg16", narrow_vgg)
+    monkeypatch.setattr(vgg, "STAGES", NARROW)
+    known = dataclasses.replace(vgg.LPIPS, sha256=digest(tmp_path / "heads.pth"))
+    monkeypatch.setattr(vgg, "LPIPS", known)
+    mine = {"path": tmp_path / "vgg16.pth", "sha256": "any"}
+    sha256 = digest(tmp_path / "vgg16.pth")
+    images = picture(32)
+    plain = extractor("vgg16_lpips", learned=False, **mine)
+    assert (plain.name, plain.weights_sha256) == (f"vgg16_stages_{sha256[:8]}", sha256)
+    learned = extractor("vgg16_lpips", heads=tmp_path / "heads.pth", **mine)
+    assert learned.name == f"vgg16_lpips_{sha256[:8]}"
+    assert learned.weights_sha256 == f"{sha256}+{known.sha256}"
+    assert learned.convention()["quantization"] == "none"
+    assert torch.allclose(learned(images), plain(images) / 2)  # a root of a quarter
+    fc2 = extractor("vgg16", **mine)
+    assert (fc2.name, fc2.dim) == (f"vgg16_{sha256[:8]}", 4096)
+    assert fc2.convention()["resize"] == "tf1_bilinear_224"
+    assert torch.allclose(fc2.network(torch.ones(1, 3, 32, 32)), network(torch.ones(1, 3, 32, 32)))
 
 
 def test_lpips_weights_are_read_and_others_refused():

@@ -43,11 +43,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY)))
         self.end_headers()
-        if how == "slow":
+        if how in ("slow", "stalling"):
             for start in range(0, len(BODY), 4096):
                 self.wfile.write(BODY[start : start + 4096])
                 self.wfile.flush()
-                time.sleep(0.05)
+                time.sleep(0.05 if how == "slow" else 1)
             return None
         body = {"right": BODY, "short": BODY[:1000], "wrong": BODY[::-1]}[how]
         self.wfile.write(body)
@@ -305,15 +305,21 @@ def child(server, folder):
     )
 
 
-def test_processes_wait_for_one_another_and_a_killed_one_leaves_no_harm(server, places):
-    server.plan = ["slow", "right"]
-    killed = child(server, places / "own")
-    while not server.asked:
+def until(happened):
+    for _ in range(6000):
+        if happened():
+            return
         time.sleep(0.01)
+    raise AssertionError("a minute passed")
+
+
+def test_processes_wait_for_one_another_and_a_killed_one_leaves_no_harm(server, places):
+    server.plan = ["stalling", "right"]
+    killed = child(server, places / "own")
+    until(lambda: server.asked)
     waiting = child(server, places / "own")
     part = re.compile(r"\.net\.pth\.\d+\.[0-9a-f]{8}\.part")
-    while not any(part.fullmatch(p.name) for p in (places / "own").iterdir()):
-        time.sleep(0.01)
+    until(lambda: any(part.fullmatch(p.name) for p in (places / "own").iterdir()))
     killed.kill()
     assert killed.communicate()[0] == ""
     out, _ = waiting.communicate(timeout=60)

@@ -27,6 +27,14 @@ class MissingExtraError(EquipoiseError, ImportError):
     """A part that needs an optional dependency which is not installed."""
 
 
+class WeightsError(EquipoiseError, OSError):
+    """Published weights that are not what they should be, or that could not be fetched."""
+
+
+class MissingWeightsError(WeightsError):
+    """Published weights that are nowhere on this machine, and that nobody allowed to fetch."""
+
+
 class StopTraining(Exception):  # noqa: N818 - a request, as StopIteration is, not an error
     """Raised by `Monitor.observe` when a finding asks the loop to stop."""
 

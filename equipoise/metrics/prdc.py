@@ -97,8 +97,8 @@ def prdc(
     interval Wilson's: both hold the balls fixed. Balls are drawn too: over fresh draws of both sets
     the spread is 1.1 to 2 times that. `resamples` = B > 0 takes it in: B times a random half of
     each set (drawn without replacement: a bootstrap's repeated rows would have radius 0) is scored,
-    and the spread of the halves' values, which estimates the full sets' standard error (on Gaussians
-    it came out 1.1 to 1.4 times too large), is given with a normal interval, for B / 4 of the work.
+    and the spread of the halves' values, an estimate of the full sets' standard error (1.1 to 1.4
+    times too large on Gaussians), is given with a normal interval, for B / 4 of the work again.
 
     Returns:
         measures "precision", "recall", "density", "coverage", named NAME_{features}. Coverage has

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from equipoise.errors import RecipeError, unknown
+from equipoise.metrics.copying import authenticity, data_copying, memorization
 from equipoise.metrics.diversity import vendi, vendi_of_similarities
 from equipoise.metrics.families import (
     KnownModes,
@@ -23,10 +24,9 @@ from equipoise.metrics.labels import (
     label_accuracy,
     stacked_modes,
 )
-from equipoise.metrics.memorization import authenticity, data_copying, memorization
+from equipoise.metrics.manifold import Balls, balls, prdc, rarity, same_law_coverage
 from equipoise.metrics.mixture import ModeCount, mode_count, mode_kl_floor, mode_measures
 from equipoise.metrics.neighbours import Neighbourhood, precision_recall_coverage, radii
-from equipoise.metrics.prdc import Balls, balls, prdc, rarity, same_law_coverage
 from equipoise.metrics.support import birthday_batch, duplicates, near_threshold, support_size
 
 FAMILIES: dict[str, Callable[[Tensor, KnownModes | None], Score]] = {

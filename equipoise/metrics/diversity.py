@@ -75,7 +75,7 @@ def vendi_of_similarities(
             f"similarities of shape {k.shape}: must be (n, n), symmetric, with ones on the"
             " diagonal; divide K_ij by sqrt(K_ii K_jj)"
         )
-    spectrum: Floats = np.linalg.eigvalsh(k / n)
+    spectrum = np.linalg.eigvalsh(k / n).astype(np.float64)
     if spectrum[0] < -LOOSE:
         raise ValueError(
             f"similarities have an eigenvalue {spectrum[0] * n:.3g} below 0: such a kernel has no"

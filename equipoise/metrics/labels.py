@@ -191,15 +191,17 @@ def _mode_measures(
     stem: str = "",
     said: tuple[str, ...] = (),
 ) -> dict[str, Measure]:
-    """Measures "modes" and "kl" of labels (n,) in 0..K-1, with what a perfect sampler would have."""
+    """Measures of labels (n,) in 0..K-1, and what a perfect sampler would have."""
     n = len(mode)
     share = torch.bincount(mode, minlength=modes).double() / n
     held = share[share > 0]
     logs = (held * modes).log()
     kl = float((held * logs).sum())
     floor, spread = kl_floor(modes, n)
-    # first-order variance, and the second-order one that is left where shares are equal
-    error = math.sqrt(max(0.0, float((held * logs.square()).sum()) - kl * kl) / n + spread * spread)
+    # first-order variance, less the 2 spread^2 that chance alone puts in it, and the second-order
+    # one, all that is left where shares are equal
+    first = float((held * logs.square()).sum()) - kl * kl
+    error = math.sqrt(max(0.0, first / n - 2 * spread**2) + spread**2)
     told = told | {"modes": modes, "n": n}
     found, expected = len(held), expected_modes(modes, n)
     near, few = said, said

@@ -71,8 +71,8 @@ def mode_measures(
     """`mode_count` as measures: modes, fair_modes, mode_coverage, high_quality, mode_kl.
 
     Each is named {field}_{name}. high_quality has Wilson's interval and in parts the
-    ceiling, P(chi_d <= 3): 1 - exp(-4.5) in the plane; mode_kl has its floor (`mode_kl_floor`). The convention says
-    3 sigma and n: other papers count to 4 or 10 sigma, and 2,500 samples are usual.
+    ceiling P(chi_d <= 3), 1 - exp(-4.5) in the plane; mode_kl has its floor (`mode_kl_floor`). The
+    convention says 3 sigma and n: other papers count to 4 or 10 sigma; 2,500 samples are usual.
 
     Raises:
         ValueError: as `mode_count`.

@@ -9,6 +9,7 @@ block by block over pairs of `chunk` rows, in O(chunk^2 + chunk d) memory beside
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from equipoise.metrics.arrays import Array
 
 CHUNK = 1024
 SLACK = 4  # candidates kept beyond k, so that rounding seldom hides the k-th neighbour
-BATCH = 1 << 21  # float64 numbers gathered at once where distances are taken from differences
+BATCH = 1 << 17  # float64 numbers gathered at once for differences: they stay in the cache
 CROWD = 64  # above 1/64 of a block in doubt, a float64 product is cheaper than differences
 FLOOR = 2.0**-100  # squared norms below it count as this: float32 products underflow
 
@@ -122,21 +123,26 @@ class Pairs:
         return self.x is self.y
 
     def _norms(self, x: Points) -> Floats:
-        parts = [slice(s, s + self.chunk) for s in range(0, len(x), self.chunk)]
+        result = np.empty(len(x))
         with np.errstate(over="ignore"):
-            return np.concatenate(
-                [np.square(self._place(x[p], np.float64)).sum(axis=1) for p in parts]
-            )
+            for part in slices(len(x), min(self.chunk, max(1, BATCH // x.shape[1]))):
+                moved = x[part].astype(np.float64)
+                moved -= self.centre
+                result[part] = np.square(moved, out=moved).sum(axis=1)
+        return result
 
-    def _place(self, rows: Points, kind: type[np.floating[Any]]) -> Points:
-        # float32 rows are placed in float32 where nothing can overflow: a centre that float32
-        # holds and a moderate scale; the subtraction then errs by half a unit, as the cast would
-        direct = kind is np.float32 and rows.dtype == np.float32
-        if direct and 2.0**-60 < self.scale < 2.0**60 and np.abs(self.centre).max() < 2.0**60:
-            return (rows - self.centre.astype(np.float32)) * np.float32(self.scale)
-        moved = rows.astype(np.float64) - self.centre
-        moved *= self.scale
-        return moved.astype(kind, copy=False)
+    def _place(self, rows: Points, factor: float, out: Points) -> None:
+        """out = (rows - centre) * factor, rounded once more than exactly, if at all."""
+        # in float32 where nothing can overflow: a centre that float32 holds, a moderate scale; the
+        # subtraction then errs by half a unit, as the cast would
+        direct = rows.dtype == out.dtype == np.float32 and 2.0**-60 < self.scale < 2.0**60
+        if direct and np.abs(self.centre).max() < 2.0**60:
+            np.subtract(rows, self.centre.astype(np.float32), out=out)
+            out *= np.float32(factor)
+        else:
+            moved = rows.astype(np.float64)
+            moved -= self.centre
+            np.multiply(moved, factor, out=out, casting="same_kind")
 
     def error(self, kind: type[np.floating[Any]]) -> float:
         """w: a lower bound of `kind` is within [S - 2 w (|x|^2 + |y|^2), S] of the true S."""
@@ -149,10 +155,9 @@ class Pairs:
     ) -> Points:
         """Rows as one factor of the product that gives lower bounds: (b, d + 2)."""
         source = self.y if which else self.x
-        placed = self._place(source[rows], kind)
         norms = self.norms[which][rows]
-        result = np.empty((len(placed), placed.shape[1] + 2), dtype=kind)
-        np.multiply(placed, -2 if left else 1, out=result[:, :-2])
+        result = np.empty((len(norms), source.shape[1] + 2), dtype=kind)
+        self._place(source[rows], self.scale * (-2 if left else 1), result[:, :-2])
         result[:, -1 if left else -2] = norms - self.error(kind) * np.maximum(norms, FLOOR)
         result[:, -2 if left else -1] = 1
         return result
@@ -344,24 +349,34 @@ def _smallest(found: Floats, names: Indices, i: Indices, j: Indices, value: Floa
 
 def repeats(x: Points, chunk: int = CHUNK) -> Indices:
     """For each row the number of the first row that equals it, exactly: (N,); 0.0 equals -0.0."""
+    result = np.arange(len(x))
+    _, which, count = np.unique(_sums(x, chunk), return_inverse=True, return_counts=True)
     first: dict[bytes, int] = {}
-    result = np.empty(len(x), dtype=np.int64)
-    for part in slices(len(x), chunk):
-        for n, row in enumerate(x[part].astype(np.float64) + 0.0, start=part.start):
-            result[n] = first.setdefault(_digest(row), n)
+    for n in np.flatnonzero(count[which] > 1):  # rows of one sum may still differ
+        result[n] = first.setdefault(_bytes(x[n]), int(n))
     return result
 
 
 def copies(x: Points, of: Points, chunk: int = CHUNK) -> NDArray[np.bool_]:
     """Which rows of x (N, d) equal some row of `of` (M, d) exactly: (N,)."""
-    known: set[bytes] = set()
-    for part in slices(len(of), chunk):
-        known.update(map(_digest, of[part].astype(np.float64) + 0.0))
-    rows = (row for part in slices(len(x), chunk) for row in x[part].astype(np.float64) + 0.0)
-    return np.fromiter((_digest(row) in known for row in rows), dtype=bool, count=len(x))
+    sums, others = _sums(x, chunk), _sums(of, chunk)
+    result = np.isin(sums, others)
+    known = {_bytes(of[n]) for n in np.flatnonzero(np.isin(others, sums[result]))}
+    for n in np.flatnonzero(result):
+        result[n] = _bytes(x[n]) in known
+    return result
 
 
-def _digest(row: NDArray[np.float64]) -> bytes:
-    import hashlib
+def _sums(x: Points, chunk: int) -> NDArray[np.uint64]:
+    """A number for each row, the same for equal rows: a weighted sum of its bits modulo 2^64."""
+    odd = np.random.default_rng(0).integers(0, 2**63, x.shape[1], dtype=np.uint64) * 2 + 1
+    result = np.empty(len(x), dtype=np.uint64)
+    for part in slices(len(x), min(chunk, max(1, BATCH // x.shape[1]))):
+        bits = (x[part].astype(np.float64) + 0.0).view(np.uint64)
+        bits ^= bits >> np.uint64(32)  # else an even number of flipped signs would cancel
+        result[part] = (bits * odd).sum(axis=1)
+    return result
 
-    return hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+
+def _bytes(row: Points) -> bytes:
+    return hashlib.blake2b((row.astype(np.float64) + 0.0).tobytes(), digest_size=16).digest()

@@ -158,3 +158,12 @@ def test_repeats_and_copies_are_exact():
     assert repeats(x, chunk=2).tolist() == [0, 1, 0, 3]
     y = np.array([[2.0, 3.0]], dtype=np.float32)
     assert copies(x, y, chunk=3).tolist() == [False, True, False, False]
+
+
+def test_flipped_signs_are_no_repeats():
+    x = np.random.default_rng(0).normal(size=(40, 6))
+    signs = np.where(np.random.default_rng(1).random((40, 6)) < 0.5, -1.0, 1.0)
+    both = np.concatenate([x, x * signs, x[:5]])
+    expected = [next(i for i, r in enumerate(both) if (r == row).all()) for row in both]
+    assert repeats(both).tolist() == expected
+    assert copies(x * signs, x).sum() == (signs == 1).all(axis=1).sum()

@@ -89,7 +89,8 @@ def prdc(
     precision = share of fakes in some B_k(real); recall = share of reals in some B_k(fake);
     density = mean number of B_k'(real) that hold a fake, / k'; coverage = share of B_k'(real) that
     hold a fake; k' is `k_density`. Improved precision and recall take k = 3 and closed balls
-    (ties "le"); package `prdc` takes one k, by its example 5, for all four and open balls ("lt").
+    (ties "le"); package `prdc` takes one k, by its example 5, for all four and open balls ("lt"):
+    equal numbers for float64; for float32 it rounds distances, and near ties differ by a count.
     Counts are exact at any `chunk` and for float32 as for float64; work O((N + M)^2 d), memory
     O(chunk^2 + chunk d) beside the features.
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from equipoise.metrics import (
     balls,
+    duplicates,
     frechet_distance,
     moments,
     prdc,
@@ -188,28 +190,37 @@ def test_the_blind_spots_of_the_frechet_distance_are_seen(case):
     assert fresh[3] > 0.94
 
 
+def test_the_control_without_matched_moments_has_the_known_scores():
+    real, fake = clusters(3000, 2.0 * np.array(CROSS), 0.1, 0), clusters(3000, CROSS[:2], 0.05, 1)
+    precision, recall, _, coverage = score(real, 2 * fake)
+    assert frechet_distance(*moments(real), *moments(2 * fake)) == pytest.approx(2.0784, abs=0.05)
+    assert precision == pytest.approx(0.997, abs=0.01)
+    assert (recall, coverage) == pytest.approx((0.497, 0.495), abs=0.02)
+
+
 def test_a_collapse_to_the_exact_moments_is_seen():
-    n, d, kept = 1500, 24, 60
-    centres = 2.0 * gaussian(25, d, 0)
-    real = centres[np.arange(n) % 25] + gaussian(n, d, 1)
-    few = real[np.random.default_rng(0).permutation(n)[:kept]]
-    fake = matched(few[np.arange(n) % kept], real)
-    fresh = centres[np.arange(n) % 25] + gaussian(n, d, 2)
+    n, d, kept = 5000, 64, 200
+    draw = np.random.default_rng(0)
+    centres = 3 * draw.normal(size=(25, d))
+    real, fresh = (centres[np.arange(n) % 25] + draw.normal(size=(n, d)) for _ in range(2))
+    fake = matched(fresh[:kept], real)[np.arange(n) % kept]
     distance = [frechet_distance(*moments(real), *moments(s)) for s in (fake, fresh)]
     assert distance[0] < 1e-6 < 0.1 < distance[1]  # better than a fresh sample
     collapsed, honest = prdc(real=real, fake=fake), prdc(real=real, fake=fresh)
-    assert collapsed["recall"].value < 0.02
-    assert collapsed["coverage"].value < 0.1
-    assert honest["recall"].value > 0.5
-    assert honest["coverage"].value > 0.9
-    assert any("1500 of 1500 fake samples are repeated" in w for w in collapsed["recall"].warnings)
+    assert collapsed["recall"].value < 0.005
+    assert collapsed["coverage"].value < 0.1  # 200 points cover at most a fifth
+    assert honest["recall"].value > 0.4
+    assert honest["coverage"].value == pytest.approx(same_law_coverage(n, n), abs=0.02)
+    assert any("5000 of 5000 fake samples are repeated" in w for w in collapsed["recall"].warnings)
+    assert duplicates(fake=fake, real=real).parts["repeats"] == 4800
+    assert duplicates(fake=fresh, real=real).value < 0.05
 
 
 def matched(fake, real):
-    """Fakes moved affinely to the reals' exact mean and covariance."""
+    """Fakes moved affinely to the reals' exact mean and covariance (with N, so repeats keep it)."""
 
     def root(features, sign):
-        values, vectors = np.linalg.eigh(np.cov(features.T))
+        values, vectors = np.linalg.eigh(np.cov(features.T, bias=True))
         return vectors * values ** (sign / 2) @ vectors.T
 
     return (fake - fake.mean(axis=0)) @ root(fake, -1) @ root(real, 1) + real.mean(axis=0)
@@ -270,6 +281,15 @@ def test_rarity_is_the_least_ball_that_holds_a_fake():
     found = rarity(real=real, fake=fake)
     assert np.isnan(found).sum() == np.isinf(expected).sum() > 0
     assert found[~np.isnan(found)] == pytest.approx(expected[np.isfinite(expected)])
+
+
+def test_memory_is_bounded_by_the_chunk_and_not_by_n_squared():
+    real, fake = gaussian(3000, 32, 0, np.float32), gaussian(3000, 32, 1, np.float32)
+    tracemalloc.start()
+    prdc(real=real, fake=fake, chunk=128)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3000 * 3000  # bytes; one float32 matrix would have four times that
 
 
 def test_uneven_sets_are_warned_about():

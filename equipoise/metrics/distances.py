@@ -24,6 +24,7 @@ CHUNK = 1024
 SLACK = 4  # candidates kept beyond k, so that rounding seldom hides the k-th neighbour
 BATCH = 1 << 17  # float64 numbers gathered at once for differences: they stay in the cache
 CROWD = 64  # above 1/64 of a block in doubt, a float64 product is cheaper than differences
+SAMPLE = 512  # rows of each set by which the centre is chosen
 FLOOR = 2.0**-100  # squared norms below it count as this: float32 products underflow
 
 Points = NDArray[Any]  # (N, d), float32 or float64
@@ -101,11 +102,13 @@ class Pairs:
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise ValueError(f"chunk = {self.chunk}: must be at least 1 row")
-        total = len(self.x) + len(self.y)
-        mean = sum(len(a) / total * a.mean(axis=0, dtype=np.float64) for a in (self.x, self.y))
+        # any centre gives the same answers; a mean would be dragged off by one far outlier, and the
+        # others' products would then drown in rounding
+        some = [a[:: max(1, len(a) // SAMPLE)].astype(np.float64) for a in (self.x, self.y)]
+        middle = np.median(np.concatenate(some), axis=0)
         with np.errstate(over="ignore"):
-            near = np.asarray(mean).astype(np.float32).astype(np.float64)  # any centre will do
-        self.centre = near if np.isfinite(near).all() else np.asarray(mean)
+            near = middle.astype(np.float32).astype(np.float64)
+        self.centre = near if np.isfinite(near).all() else middle
         self.scale = 1.0
         raw = self._norms(self.x), self._norms(self.y)
         largest = max(raw[0].max(), raw[1].max())

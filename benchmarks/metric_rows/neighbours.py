@@ -65,9 +65,13 @@ def _peer(ours: dict[str, object], n: int, d: int) -> dict[str, object]:
         need = PEER_BYTES * n * n / 2**30
         return named | {"skipped": f"prdc would need about {need:.0f} GiB"}
     theirs = _run("prdc", n, d)
+    if "failed" in ours or "failed" in theirs:
+        return theirs
     counts = ("precision", "recall", "density", "coverage")
     for name in ("cpu_s", "added_mib"):
-        theirs[f"{name}_ratio"] = float(theirs[name]) / float(ours[name])  # type: ignore[arg-type] # numbers
+        spent = float(ours[name])  # type: ignore[arg-type] # numbers
+        # a tiny set may add nothing to the peak of the imports
+        theirs[f"{name}_ratio"] = float(theirs[name]) / spent if spent else None  # type: ignore[arg-type] # numbers
     theirs["largest_difference"] = max(abs(float(theirs[c]) - float(ours[c])) for c in counts)  # type: ignore[arg-type] # numbers
     return theirs
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise.metrics import authenticity, data_copying, memorization
+from equipoise.metrics import authenticity, copying, data_copying, memorization
 from equipoise.metrics.copying import mann_whitney_z
 
 
@@ -111,6 +111,26 @@ def test_c_t_in_one_cell_is_the_z_of_a_mann_whitney_test():
     # dgm-eval adds half a count to the numerator
     theirs = (u - (m * n / 2 - 0.5)) / np.sqrt(m * n * (m + n + 1) / 12)
     assert theirs == pytest.approx(result.value, abs=0.001)
+
+
+def test_c_t_over_cells_is_dgm_evals_weighted_mean():
+    stats = pytest.importorskip("scipy.stats")
+    sets = copying._Sets(0.9 * gaussian(150, 6, 3), TRAIN, HELD)
+    fake, train, held = copying._partition(sets, 3, 1024, 0)
+    assert [len(np.unique(labels)) for labels in (fake, train, held)] == [3, 3, 3]
+    scores, weights = [], []
+    for cell in range(3):
+        near = TRAIN[train == cell]
+        far = distance(sets.fake[fake == cell], near).min(axis=1)
+        own = distance(HELD[held == cell], near).min(axis=1)
+        m, n = len(far), len(own)
+        u = stats.mannwhitneyu(far, own).statistic
+        scores.append((u - m * n / 2) / np.sqrt(m * n * (m + n + 1) / 12))
+        weights.append(n / len(HELD))
+    result = data_copying(fake=sets.fake, train=TRAIN, held_out=HELD, least=1)
+    assert result.value == pytest.approx(np.dot(weights, scores))
+    assert result.parts["z"] == pytest.approx(np.dot(weights, scores) / np.linalg.norm(weights))
+    assert (result.parts["z_least"], result.parts["z_most"]) == (min(scores), max(scores))
 
 
 def test_tied_distances_are_corrected_for():

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from equipoise.errors import RecipeError, unknown
+from equipoise.metrics.copying import authenticity, data_copying, memorization
+from equipoise.metrics.diversity import vendi, vendi_of_similarities
 from equipoise.metrics.families import (
     KnownModes,
     Score,
@@ -15,8 +17,17 @@ from equipoise.metrics.families import (
     prepare_pixels,
 )
 from equipoise.metrics.frechet import frechet_distance, moments
-from equipoise.metrics.mixture import ModeCount, mode_count, mode_kl_floor
+from equipoise.metrics.labels import (
+    by_class,
+    class_mean,
+    class_modes,
+    label_accuracy,
+    stacked_modes,
+)
+from equipoise.metrics.manifold import Balls, balls, prdc, rarity, same_law_coverage
+from equipoise.metrics.mixture import ModeCount, mode_count, mode_kl_floor, mode_measures
 from equipoise.metrics.neighbours import Neighbourhood, precision_recall_coverage, radii
+from equipoise.metrics.support import birthday_batch, duplicates, near_threshold, support_size
 
 FAMILIES: dict[str, Callable[[Tensor, KnownModes | None], Score]] = {
     "mixture": prepare_mixture,
@@ -41,15 +52,35 @@ def metric_family(name: str) -> Callable[[Tensor, KnownModes | None], Score]:
 
 __all__ = [
     "FAMILIES",
+    "Balls",
     "KnownModes",
     "ModeCount",
     "Neighbourhood",
     "Score",
+    "authenticity",
+    "balls",
+    "birthday_batch",
+    "by_class",
+    "class_mean",
+    "class_modes",
+    "data_copying",
+    "duplicates",
     "frechet_distance",
+    "label_accuracy",
+    "memorization",
     "metric_family",
     "mode_count",
     "mode_kl_floor",
+    "mode_measures",
     "moments",
+    "near_threshold",
+    "prdc",
     "precision_recall_coverage",
     "radii",
+    "rarity",
+    "same_law_coverage",
+    "stacked_modes",
+    "support_size",
+    "vendi",
+    "vendi_of_similarities",
 ]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from equipoise.data import generator_for, grid, ring
-from equipoise.metrics import mode_count, mode_kl_floor
+from equipoise.metrics import mode_count, mode_kl_floor, mode_measures
 
 
 def draw(mixture, n, seed=0):
@@ -72,6 +72,20 @@ def test_the_order_of_samples_and_modes_does_not_matter():
     one = mode_count(samples, mixture.centers, mixture.sigma)
     other = mode_count(samples.flip(0), mixture.centers.flip(0), mixture.sigma)
     assert one == pytest.approx(other)
+
+
+def test_measures_hold_the_same_numbers_with_ceiling_and_floor():
+    mixture = grid()
+    samples = draw(mixture, 2500)
+    found = mode_measures(samples, mixture.centers, mixture.sigma)
+    counted = mode_count(samples, mixture.centers, mixture.sigma)
+    assert {field: m.value for field, m in found.items()} == pytest.approx(counted._asdict())
+    quality = found["high_quality"]
+    assert quality.name == "high_quality_mixture"
+    assert quality.parts["ceiling"] == pytest.approx(1 - math.exp(-4.5))
+    assert quality.low < quality.parts["ceiling"] < quality.high
+    assert found["mode_kl"].parts["floor"] == mode_kl_floor(25, 2500)
+    assert found["modes"].convention["n"] == 2500
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def path_length(
         ValueError: unknown space or sampling, space "w" without a mapping, n < 2, eps not in
             (0, 1], rounded images, images or distances that are not finite.
 
-    Source: arXiv 1812.04948, section 4.1; arXiv 1912.04958, appendix D.
+    Source: arXiv 1812.04948, section 4.1; arXiv 1912.04958.
     """
     _check(generator, space, sampling, n, eps, quantized)
     warnings = list(_modes(generator))

@@ -37,7 +37,7 @@ def sliced_wasserstein(
     Raises:
         ValueError: order not 1 or 2, fewer than 2 directions, d that differs, a row not finite.
 
-    Source: Bonneel et al., JMIV 51, 2015, section 3.
+    Source: Bonneel et al., JMIV 51, 2015.
     """
     if order not in (1, 2):
         raise ValueError(f"order = {order}: must be 1 or 2, the power of the ground distance")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from equipoise.errors import RecipeError, unknown
+from equipoise.metrics.audio import Resolution, mel_error, mel_filterbank, multi_resolution_stft
+from equipoise.metrics.equivariance import rotation_equivariance, translation_equivariance
 from equipoise.metrics.families import (
     KnownModes,
     Score,
@@ -15,8 +17,15 @@ from equipoise.metrics.families import (
     prepare_pixels,
 )
 from equipoise.metrics.frechet import frechet_distance, moments
+from equipoise.metrics.latent_path import PPL2_WEND, LatentWalk, PathRule, path_length
 from equipoise.metrics.mixture import ModeCount, mode_count, mode_kl_floor
 from equipoise.metrics.neighbours import Neighbourhood, precision_recall_coverage, radii
+from equipoise.metrics.points import point_cloud_scores
+from equipoise.metrics.reconstruction import feature_distance, psnr
+from equipoise.metrics.sameness import ms_ssim_diversity
+from equipoise.metrics.sliced import PatchSample, sliced_wasserstein, sliced_wasserstein_patches
+from equipoise.metrics.structural import ms_ssim, ssim
+from equipoise.metrics.temporal import flicker, frame_change, visible_pixels, warping_error
 
 FAMILIES: dict[str, Callable[[Tensor, KnownModes | None], Score]] = {
     "mixture": prepare_mixture,
@@ -41,15 +50,38 @@ def metric_family(name: str) -> Callable[[Tensor, KnownModes | None], Score]:
 
 __all__ = [
     "FAMILIES",
+    "PPL2_WEND",
     "KnownModes",
+    "LatentWalk",
     "ModeCount",
     "Neighbourhood",
+    "PatchSample",
+    "PathRule",
+    "Resolution",
     "Score",
+    "feature_distance",
+    "flicker",
+    "frame_change",
     "frechet_distance",
+    "mel_error",
+    "mel_filterbank",
     "metric_family",
     "mode_count",
     "mode_kl_floor",
     "moments",
+    "ms_ssim",
+    "ms_ssim_diversity",
+    "multi_resolution_stft",
+    "path_length",
+    "point_cloud_scores",
     "precision_recall_coverage",
+    "psnr",
     "radii",
+    "rotation_equivariance",
+    "sliced_wasserstein",
+    "sliced_wasserstein_patches",
+    "ssim",
+    "translation_equivariance",
+    "visible_pixels",
+    "warping_error",
 ]

@@ -73,7 +73,7 @@ def multi_resolution_stft(
         both.sum(dim=0),
         convention={
             "sample_rate": sample_rate, "resolutions": tuple(map(tuple, resolutions)),
-            "window": "hann", "power_floor": POWER_FLOOR, "seconds": x.shape[1] / sample_rate,
+            "window": "hann", "power_floor": POWER_FLOOR,
         },
         parts={
             "spectral_convergence": float(both[0].mean()),
@@ -119,7 +119,6 @@ def mel_error(
     convention = {
         "sample_rate": sample_rate, "resolution": tuple(r), "window": "hann", "bands": bands,
         "low": low, "high": top, "scale": scale, "norm": "slaney", "floor": MEL_FLOOR,
-        "seconds": x.shape[1] / sample_rate,
     }  # fmt: skip
     return mean_measure(
         "mel_error", values, convention=convention, warnings=(said,) if empty else ()

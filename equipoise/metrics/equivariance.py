@@ -154,13 +154,13 @@ def _psnr(
     mse, error = _ratio(torch.tensor(sums).double(), torch.tensor(counts).double())
     width = data_range[1] - data_range[0]
     value = 10 * math.log10(width**2 / mse) if mse > 0 else math.inf
-    told = {"data_range": data_range, "unit": "dB", "n": n, "batches": len(sums), "bias": "none"}
+    told = {"data_range": data_range, "unit": "dB", "n": n, "bias": "none"}
     return with_error(
         name,
         value,
         10 / math.log(10) * error / mse if mse > 0 else math.nan,
         convention=convention | told,
-        parts={"mse": mse},
+        parts={"mse": mse, "batches": len(sums)},
     )
 
 

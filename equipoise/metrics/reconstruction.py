@@ -20,7 +20,7 @@ from equipoise.metrics.images import (
     same_shape,
 )
 from equipoise.metrics.measure import Measure, with_error
-from equipoise.metrics.ssim import image_pair
+from equipoise.metrics.structural import image_pair
 
 FeatureStack = Callable[[Tensor], Sequence[Tensor]]
 EPSILON = 1e-10  # beside the channels' length, as in the original LPIPS

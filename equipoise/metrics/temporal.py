@@ -131,10 +131,9 @@ def warping_error(
     return mean_measure(
         "warping_error",
         values,
-        convention={"data_range": data_range, "pixels": "0-1", "masked": visible is not None,
-                    "frames": frames},
+        convention={"data_range": data_range, "pixels": "0-1", "masked": visible is not None},
         warnings=(said,) if skipped else (),
-    )  # fmt: skip
+    )
 
 
 def visible_pixels(forward: Tensor, backward: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise.metrics.averages import mean_measure
 from equipoise.metrics.images import CHUNK, Images, Range, from_zero, image_batch
 from equipoise.metrics.measure import Measure, with_error
-from equipoise.metrics.ssim import (
+from equipoise.metrics.structural import (
     WEIGHTS,
     WIDTH,
     WINDOW,

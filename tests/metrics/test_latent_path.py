@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from equipoise.metrics.latent_path import (
+    PPL2_WEND,
+    PPL_ZFULL,
+    LatentWalk,
+    PathRule,
+    lerp,
+    path_length,
+    slerp,
+    squared_distance,
+)
 from equipoise.metrics.measure import compare
-from equipoise.metrics.path_length import LatentWalk, lerp, path_length, slerp, squared_distance
 from equipoise.metrics.reconstruction import feature_distance_values
 
 A = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
@@ -22,10 +31,14 @@ def walk(**change):
     return LatentWalk(**({"synthesis": linear, "z_dim": 3, "mapping": lambda z: z} | change))
 
 
-def take(generator=None, **change):
-    settings = {"distance_name": "squared", "n": 4000, "batch": 1000, "percentiles": None} | change
-    distance = settings.pop("distance", squared_distance)
-    return path_length(generator or walk(), distance, **settings)
+FIELDS = {"space", "sampling", "n", "eps", "arc", "crop", "box", "percentiles"}
+
+
+def take(generator=None, distance=squared_distance, **change):
+    fields = {"n": 4000, "percentiles": None} | {k: v for k, v in change.items() if k in FIELDS}
+    rest = {"distance_name": "squared", "batch": 1000}
+    rest |= {k: v for k, v in change.items() if k not in FIELDS}
+    return path_length(generator or walk(), distance, rule=PathRule(**fields), **rest)
 
 
 @pytest.mark.parametrize("sampling", ["full", "end"])
@@ -41,6 +54,41 @@ def test_an_arc_in_z_matches_the_closed_form(sampling):
     measure = take(space="z", sampling=sampling)
     assert abs(measure.value - (math.pi**2 - 4) / 2 * NORM / 3) < 4 * measure.error
     assert measure.error < 0.03 * measure.value
+
+
+@pytest.mark.parametrize("d", [8, 40])
+def test_an_arc_that_keeps_lengths_matches_the_closed_form(d):
+    # at t = 0, a = |a| u, b = |b| (cos w u + sin w p): dz/dt = w ((|b| - |a|) cot w u + |b| p), so
+    # E|dz/dt|^2 = d E[w^2] + 2 (d - E[|a|]^2) E[w^2 cot^2 w], w of density sin^(d-2)
+    angle = torch.linspace(1e-6, math.pi - 1e-6, 200001, dtype=torch.float64)
+    density = angle.sin() ** (d - 2)
+    density = density / density.sum()
+    length = math.sqrt(2) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
+    expected = d * float((density * angle**2).sum()) + 2 * (d - length**2) * float(
+        (density * (angle / angle.tan()) ** 2).sum()
+    )
+    plain = LatentWalk(synthesis=lambda z: z, z_dim=d)
+    measure = take(plain, space="z", arc="any")
+    assert abs(measure.value - expected) < 4 * measure.error
+    assert measure.error < 0.02 * expected
+    assert measure.warnings == ()
+
+
+def test_a_unit_arc_is_said_where_z_is_not_normalized():
+    plain = LatentWalk(synthesis=linear, z_dim=3)
+    assert "arc='any'" in take(plain, space="z", n=50).warnings[0]
+    sphere = walk(mapping=lambda z: z / z.norm(dim=1, keepdim=True))
+    assert take(sphere, space="z", n=50).warnings == ()
+
+
+def test_presets_are_the_published_ones():
+    assert (PPL2_WEND.space, PPL2_WEND.sampling, PPL2_WEND.n, PPL2_WEND.crop) == (
+        "w", "end", 50_000, False,
+    )  # fmt: skip
+    assert (PPL2_WEND.eps, PPL2_WEND.percentiles, PPL2_WEND.box) == (1e-4, (1.0, 99.0), 256)
+    assert (PPL_ZFULL.space, PPL_ZFULL.sampling, PPL_ZFULL.n, PPL_ZFULL.crop) == (
+        "z", "full", 100_000, True,
+    )  # fmt: skip
 
 
 def test_the_interval_holds_the_closed_form_as_often_as_it_says():
@@ -204,6 +252,9 @@ def test_interpolations_match_their_definitions():
     t = torch.tensor([1 / 3], dtype=torch.float64)
     assert slerp(a, b, t)[0].tolist() == pytest.approx([math.sqrt(3) / 2, 0.5, 0])
     assert lerp(a, b, t)[0].tolist() == pytest.approx([2, 5 / 3, 0])
+    longer = slerp(a, b, t, unit=False)[0]
+    assert longer.tolist() == pytest.approx([3 * math.sqrt(3) / 2, 2.5, 0])
+    assert torch.equal(slerp(a, 2 * a, t, unit=False), a.double())
     assert slerp(a, a, t)[0].tolist() == pytest.approx([1, 0, 0])
     assert torch.isfinite(slerp(a, -a, t)).all()
 
@@ -215,6 +266,9 @@ BAD = [
     (lambda: take(walk(mapping=None)), "needs LatentWalk\\(mapping=\\)"),
     (lambda: take(walk(z_dim=None)), "z_dim = None and draw = None"),
     (lambda: take(n=1), "n >= 2 pairs"),
+    (lambda: take(arc="unite"), "did you mean 'unit'"),
+    (lambda: take(batch=0), "batch = 0: must be"),
+    (lambda: take(percentiles=(99, 1)), r"percentiles = \(99, 1\): must be"),
     (lambda: take(eps=0.0), "0 < eps <= 1"),
     (lambda: take(n=9, crop=True), r"crop = True with images \(9, 12\)"),
     (lambda: take(image_walk(side=18), n=2, box=4), "multiples of 4"),

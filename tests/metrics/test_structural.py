@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equipoise.metrics import ms_ssim as diversity
+from equipoise.metrics import sameness
 from equipoise.metrics.measure import compare
-from equipoise.metrics.ms_ssim import jackknife_of_pairs, ms_ssim_diversity, pairwise_ms_ssim
-from equipoise.metrics.ssim import (
+from equipoise.metrics.sameness import jackknife_of_pairs, ms_ssim_diversity, pairwise_ms_ssim
+from equipoise.metrics.structural import (
     PROTOCOLS,
     WEIGHTS,
     compared,
@@ -209,7 +209,7 @@ def test_all_pairs_are_each_pair(protocol):
 
 
 def test_compare_gan_takes_all_pairs_of_batches_of_64(monkeypatch):
-    monkeypatch.setattr(diversity, "BATCH", 4)
+    monkeypatch.setattr(sameness, "BATCH", 4)
     images = smooth(11, 1, 16, 16)
     measure = ms_ssim_diversity(images, data_range=UNIT, protocol="compare_gan", seed=3)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(3))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,11 +17,66 @@ from equipoise.metrics.measure import Measure, with_error
 Distance = Callable[[Tensor, Tensor], Tensor]
 Space = Literal["z", "w"]
 Sampling = Literal["full", "end"]
+Arc = Literal["unit", "any"]
 
 EPS = 1e-4  # arXiv 1812.04948, section 4.1
 COARSE_EPS = 1e-2  # below it bytes move by whole levels or not at all: 103 times too far at 1e-4
 BOX = 256  # pixels to which larger images are averaged first
 LOW, HIGH = 1.0, 99.0  # percentiles kept, ends included
+TINY = 1e-300  # beside a length that may be 0
+
+
+@dataclass(frozen=True)
+class PathRule:
+    """What two path lengths must agree in to be compared; StyleGAN2's by default.
+
+    Attributes:
+        space: "w": points lerp(mapping(z0), mapping(z1); t); "z": slerp(z0, z1; t).
+        sampling: "full": t uniform on [0, 1]; "end": t = 0.
+        n: pairs, at least 2.
+        eps: the step in t, in (0, 1].
+        arc: of "z" alone. "unit": on the unit sphere, as StyleGAN, whose mapping normalizes z;
+            "any": with the lengths of z0 and z1, for generators that do not.
+        crop: rows 3/8 to 7/8 and columns 2/8 to 6/8, where StyleGAN's faces are.
+        box: images are averaged down by their height // box; None leaves them.
+        percentiles: values below the first ("lower") or above the second ("higher") are dropped;
+            None keeps all.
+
+    Raises:
+        ValueError: a field outside what is said here.
+    """
+
+    space: Space = "w"
+    sampling: Sampling = "end"
+    n: int = 50_000
+    eps: float = EPS
+    arc: Arc = "unit"
+    crop: bool = False
+    box: int | None = BOX
+    percentiles: tuple[float, float] | None = (LOW, HIGH)
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("space", ("z", "w")),
+            ("sampling", ("full", "end")),
+            ("arc", ("unit", "any")),
+        ):
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(unknown(name, value, choices))
+        if self.n < 2 or not 0 < self.eps <= 1:
+            raise ValueError(f"n = {self.n}, eps = {self.eps}: must be n >= 2 pairs, 0 < eps <= 1")
+        low, high = self.percentiles or (0, 100)
+        if not 0 <= low < high <= 100:
+            raise ValueError(
+                f"percentiles = {self.percentiles}: must be (low, high) in [0, 100], or None"
+            )
+
+
+PPL2_WEND = PathRule()  # StyleGAN2, StyleGAN2-ADA, StyleGAN3
+PPL_ZFULL = PathRule("z", "full", 100_000, crop=True)  # StyleGAN on faces; no crop elsewhere
+PPL_WFULL = PathRule("w", "full", 100_000, crop=True)
+PPL_ZEND = PathRule("z", "end", 100_000, crop=True)
+PPL_WEND = PathRule("w", "end", 100_000, crop=True)
 
 
 @dataclass(frozen=True)
@@ -33,7 +88,7 @@ class LatentWalk:
             (N, ...). With no `mapping` it takes z.
         z_dim: z is N(0, I) of this many numbers, unless `draw` is given.
         mapping: z -> w, or (z, labels).
-        draw: (n, random) -> z (n, ...) in place of the normal law.
+        draw: (n, random) -> z (n, d) in place of the normal law.
         labels: (n, random) -> labels; one draw serves both ends of a pair and both its latents.
         device: where z and labels go.
     """
@@ -44,10 +99,9 @@ class LatentWalk:
     draw: Callable[[int, torch.Generator], Tensor] | None = None
     labels: Callable[[int, torch.Generator], Tensor] | None = None
     device: str | torch.device = "cpu"
-    told: dict[str, Any] = field(default_factory=dict)
 
     def latents(self, n: int, random: torch.Generator) -> Tensor:
-        """z (n, ...) on the device."""
+        """z (n, d) on the device."""
         if self.draw is not None:
             return self.draw(n, random).to(self.device)
         if self.z_dim is None:
@@ -63,8 +117,7 @@ class LatentWalk:
     def images(self, w: Tensor, labels: Tensor | None, seed: int) -> Tensor:
         """Images of w, the global random state set to `seed` for the call and put back after it."""
         device = torch.device(self.device)
-        devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             return self.synthesis(w) if labels is None else self.synthesis(w, labels)
 
@@ -79,65 +132,51 @@ def path_length(
     distance: Distance,
     *,
     distance_name: str,
-    space: Space = "w",
-    sampling: Sampling = "end",
-    n: int = 50_000,
-    eps: float = EPS,
-    batch: int = 16,
-    crop: bool = False,
-    box: int | None = BOX,
-    percentiles: tuple[float, float] | None = (LOW, HIGH),
+    rule: PathRule = PPL2_WEND,
     quantized: Literal["refuse", "warn"] = "refuse",
+    batch: int = 16,
     seed: int = 0,
 ) -> Measure:
     """Mean of d(G(at t), G(at t + eps)) / eps^2 over random paths; lower is smoother.
 
-    space "w": w_t = lerp(mapping(z0), mapping(z1); t); "z": slerp on the unit sphere. sampling
-    "full": t uniform on [0, 1]; "end": t = 0. StyleGAN2's ppl2_wend is "w", "end", 50 000 pairs, no
-    crop; StyleGAN's takes 100 000 and, for faces, `crop`: rows 3/8 to 7/8, columns 2/8 to 6/8.
-    Images wider than `box` are averaged down to it. Values below the 1st percentile ("lower") or
-    above the 99th ("higher") are dropped; percentiles=None keeps all, and then with squared
-    distance a linear G(z) = A z has 2 |A|_F^2 by lerp and E[angle^2] |A|_F^2 / d by slerp.
     d is any function of two batches of images that grows with the square of a small step, as LPIPS
-    and `squared_distance` do; the number is named for it.
+    and `squared_distance` do; the number is named for it. With squared distance and nothing
+    dropped, G(z) = A z has 2 |A|_F^2 by lerp and E[angle^2] |A|_F^2 / d by slerp.
     Both ends of a pair see the same labels and the same noise, where noise is drawn from torch's
     global state. Images must not be rounded: bytes, or float16, at eps = 1e-4 count levels crossed
-    (103 times the truth for squared distance), so they are refused below eps = 1e-2.
+    (103 times the truth for squared distance), so they are refused below eps = 1e-2, or by
+    quantized="warn" measured with a warning. A generator that ignores z scores 0, the best.
     error: of a trimmed mean, from the variance with the dropped values pulled to the ends kept
-    (Tukey and McLaughlin 1963). A generator that ignores z scores 0, the best.
+    (Tukey and McLaughlin 1963). One seed and one batch size repeat the value.
 
     Raises:
-        ValueError: unknown space or sampling, space "w" without a mapping, n < 2, eps not in
-            (0, 1], rounded images, images or distances that are not finite.
+        ValueError: space "w" without a mapping, rounded images, images that the rule cannot crop
+            or average, images or distances that are not finite.
 
     Source: arXiv 1812.04948, section 4.1; arXiv 1912.04958.
     """
-    _check(generator, space, sampling, n, eps, quantized)
-    warnings = list(_modes(generator))
-    distances = []
+    _check(generator, rule, quantized, batch)
     random = torch.Generator().manual_seed(seed)
+    distances, warnings = [], _modes(generator)
     with torch.no_grad():
-        for start in range(0, n, batch):
-            size = min(batch, n - start)
-            first, second, again = _pair(
-                generator, space, sampling, eps, size, random, seed + start, not start
-            )
+        for start in range(0, rule.n, batch):
+            size = min(batch, rule.n - start)
+            points, labels = _steps(generator, rule, size, random)
+            first, second = (generator.images(w, labels, seed + start) for w in points)
             if not start:
-                warnings += _rounded(first, eps, quantized) + _restless(first, again)
-            near, far = _view(first, crop, box), _view(second, crop, box)
-            distances.append(_distances(distance, near, far, start) / eps**2)
-    kept, error, bounds = _trimmed(torch.cat(distances), percentiles)
-    convention = {
-        "distance": distance_name, "space": space, "sampling": sampling, "eps": eps, "crop": crop,
-        "box": box, "percentiles": percentiles, "n": n, "seed": seed, "bias": "none",
-        "interpolation": "lerp" if space == "w" else "slerp",
-    } | generator.told  # fmt: skip
+                again = generator.images(points[0], labels, seed)
+                warnings += _rounded(first, rule.eps, quantized) + _restless(first, again)
+                warnings += _off_the_law(generator, rule, labels, size, seed)
+            near, far = _view(first, rule), _view(second, rule)
+            distances.append(_distances(distance, near, far, start) / rule.eps**2)
+    values = torch.cat(distances)
+    kept, error, bounds = _trimmed(values, rule.percentiles)
     return with_error(
         f"path_length_{distance_name}",
         float(kept.mean()),
         error,
-        convention=convention,
-        parts={"untrimmed": float(torch.cat(distances).mean()), "kept": len(kept)} | bounds,
+        convention=asdict(rule) | {"distance": distance_name, "seed": seed, "bias": "none"},
+        parts={"untrimmed": float(values.mean()), "kept": len(kept)} | bounds,
         warnings=tuple(warnings),
     )
 
@@ -148,63 +187,56 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return a.double() + weight * (b.double() - a.double())
 
 
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """The point at share t of the arc from a / |a| to b / |b|: unit vectors (N, d), float64.
+def slerp(a: Tensor, b: Tensor, t: Tensor, *, unit: bool = True) -> Tensor:
+    """The point at share t of the arc from a to b (N, d), t (N,): float64.
 
-    Opposite or equal directions have no arc of their own: then it is a / |a|.
+    unit: both are brought to length 1 first. Else lengths go over too:
+    (sin((1 - t) w) a + sin(t w) b) / sin w, w the angle between them.
+    Opposite or equal directions have no arc of their own: then it is a.
     """
-    a, b = (v.double() / v.double().norm(dim=-1, keepdim=True) for v in (a, b))
-    aside = b - (a * b).sum(dim=-1, keepdim=True) * a
-    length = aside.norm(dim=-1, keepdim=True)
-    # atan2, since acos loses half the digits near 0
-    angle = t.unsqueeze(-1) * torch.atan2(length, (a * b).sum(dim=-1, keepdim=True))
-    point = a * angle.cos() + aside / length.clamp(min=1e-300) * angle.sin()
-    return point / point.norm(dim=-1, keepdim=True)
+    a, b = a.double(), b.double()
+    u, v = (x / x.norm(dim=-1, keepdim=True) for x in (a, b))
+    cosine = (u * v).sum(dim=-1, keepdim=True)
+    aside = v - cosine * u
+    sine = aside.norm(dim=-1, keepdim=True)
+    angle = torch.atan2(sine, cosine)  # acos loses half the digits near 0
+    share = t.unsqueeze(-1)
+    if unit:
+        point = u * (share * angle).cos() + aside / sine.clamp(min=TINY) * (share * angle).sin()
+        return point / point.norm(dim=-1, keepdim=True)
+    mixed = ((1 - share) * angle).sin() * a + (share * angle).sin() * b
+    return torch.where(sine > TINY, mixed / sine.clamp(min=TINY), a)
 
 
-def _check(
-    generator: LatentWalk, space: str, sampling: str, n: int, eps: float, quantized: str
-) -> None:
-    for name, value, choices in (
-        ("space", space, ("z", "w")),
-        ("sampling", sampling, ("full", "end")),
-        ("quantized", quantized, ("refuse", "warn")),
-    ):
-        if value not in choices:
-            raise ValueError(unknown(name, value, choices))
-    if space == "w" and generator.mapping is None:
+def _check(generator: LatentWalk, rule: PathRule, quantized: str, batch: int) -> None:
+    if quantized not in ("refuse", "warn"):
+        raise ValueError(unknown("quantized", quantized, ("refuse", "warn")))
+    if batch < 1:
+        raise ValueError(f"batch = {batch}: must be at least 1 pair")
+    if rule.space == "w" and generator.mapping is None:
         raise ValueError(
-            "space = 'w' with mapping = None: a walk in W needs LatentWalk(mapping=); give it, or"
-            " use space='z'"
+            "rule.space = 'w' with mapping = None: a walk in W needs LatentWalk(mapping=); give"
+            " it, or a rule with space='z'"
         )
-    if n < 2 or not 0 < eps <= 1:
-        raise ValueError(f"n = {n}, eps = {eps}: must be n >= 2 pairs and 0 < eps <= 1")
 
 
-def _pair(
-    generator: LatentWalk,
-    space: str,
-    sampling: str,
-    eps: float,
-    n: int,
-    random: torch.Generator,
-    seed: int,
-    repeat: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    t = torch.rand(n, generator=random, dtype=torch.float64) * (sampling == "full")
+def _steps(
+    generator: LatentWalk, rule: PathRule, n: int, random: torch.Generator
+) -> tuple[list[Tensor], Tensor | None]:
+    """Both ends of n steps, as synthesis takes them, and the labels that they share."""
+    t = torch.rand(n, generator=random, dtype=torch.float64) * (rule.sampling == "full")
     ends = generator.latents(n, random), generator.latents(n, random)
     labels = None if generator.labels is None else generator.labels(n, random).to(generator.device)
-    dtype, t = ends[0].dtype, t.to(generator.device)
-    if space == "w":
+    t = t.to(generator.device)
+    if rule.space == "w":
         a, b = (generator.mapped(z, labels) for z in ends)
-        points = [lerp(a, b, s).to(a.dtype) for s in (t, t + eps)]
-    else:
-        points = [generator.mapped(slerp(*ends, s).to(dtype), labels) for s in (t, t + eps)]
-    first, second = (generator.images(w, labels, seed) for w in points)
-    return first, second, generator.images(points[0], labels, seed) if repeat else None
+        return [lerp(a, b, s).to(a.dtype) for s in (t, t + rule.eps)], labels
+    arcs = [slerp(*ends, s, unit=rule.arc == "unit") for s in (t, t + rule.eps)]
+    return [generator.mapped(z.to(ends[0].dtype), labels) for z in arcs], labels
 
 
-def _view(images: Tensor, crop: bool, box: int | None) -> Tensor:
+def _view(images: Tensor, rule: PathRule) -> Tensor:
+    crop, box = rule.crop, rule.box
     if images.dim() != 4:
         if crop:
             raise ValueError(f"crop = True with images {tuple(images.shape)}: must be (N, C, H, W)")
@@ -225,6 +257,21 @@ def _view(images: Tensor, crop: bool, box: int | None) -> Tensor:
             f" {factor} to be averaged; crop, or pass box=None"
         )
     return torch.nn.functional.avg_pool2d(images, factor)
+
+
+def _off_the_law(
+    generator: LatentWalk, rule: PathRule, labels: Tensor | None, n: int, seed: int
+) -> list[str]:
+    if rule.space == "w" or rule.arc == "any":
+        return []
+    z = generator.latents(n, torch.Generator().manual_seed(seed))
+    drawn, unit = (generator.mapped(x, labels) for x in (z, z / z.norm(dim=-1, keepdim=True)))
+    if torch.allclose(drawn, unit, rtol=1e-3, atol=1e-3 * float(drawn.abs().max())):
+        return []
+    return [
+        "the arc lies on the unit sphere, and this generator does not normalize z: it is measured"
+        " where it is not sampled; a rule with arc='any' keeps the lengths of z"
+    ]
 
 
 def _rounded(images: Tensor, eps: float, quantized: str) -> list[str]:
@@ -254,8 +301,8 @@ def _rounding(images: Tensor) -> str | None:
     return None
 
 
-def _restless(first: Tensor, again: Tensor | None) -> list[str]:
-    if again is None or torch.equal(first, again):
+def _restless(first: Tensor, again: Tensor) -> list[str]:
+    if torch.equal(first, again):
         return []
     return [
         "the same latents gave two different images: noise is not shared within a pair (or an"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,7 @@ DIRECTIONS = 512  # 4 x 128
 SMALLEST = 16  # pixels of the coarsest level
 SCALE = 1e3
 BLOCK = 64  # directions projected at once
+GROUPS = 10  # of the jackknife
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # the pyramid's filter, one axis
 
 
@@ -31,8 +33,9 @@ def sliced_wasserstein(
     p = `order`, t is uniform on the unit sphere, W_p exact on each line, also for N != M. Against a
     copy moved by v: SW_2 = |v| / sqrt(d), SW_1 = |v| Gamma(d/2) / (sqrt(pi) Gamma((d + 1)/2)). Two
     samples of one law score above 0, falling with N; compare with a split of the reals.
-    parts: "power", the mean of W_p^p (torch-fidelity's MIND is 3 d times that of order 2).
-    error: over directions alone, by the delta method; it says nothing of other samples.
+    parts: "power", the mean of W_p^p (torch-fidelity's MIND is 3 d times that of order 2); both
+    errors. error: the root of their squared sum, "error_directions" over directions, and
+    "error_samples" by a jackknife over tenths of both samples, row i in tenth i mod 10.
 
     Raises:
         ValueError: order not 1 or 2, fewer than 2 directions, d that differs, a row not finite.
@@ -43,30 +46,38 @@ def sliced_wasserstein(
         raise ValueError(f"order = {order}: must be 1 or 2, the power of the ground distance")
     x, y = rows(real, "real"), rows(fake, "fake")
     same_width(x, y, "real and fake")
-    powers = _powers(x, y, order, directions, torch.Generator().manual_seed(seed))
+    random = torch.Generator().manual_seed(seed)
+    groups = min(GROUPS, len(x), len(y))
+    tenths = torch.arange(len(x)) % groups, torch.arange(len(y)) % groups
+    powers, without = _sliced(x, y, *tenths, order, directions, random)
     power = float(powers.mean())
     value = power ** (1 / order)
     slope = 1.0 if order == 1 else (0.5 / value if value > 0 else math.nan)
+    errors = slope * standard_error(powers), _jackknife(without ** (1 / order))
     return with_error(
         "sliced_wasserstein",
         value,
-        slope * standard_error(powers),
+        math.hypot(*errors),
         convention={"order": order, "directions": directions, "seed": seed,
                     "n_real": len(x), "n_fake": len(y)},
-        parts={"power": power},
+        parts={"power": power, "error_directions": errors[0], "error_samples": errors[1]},
     )  # fmt: skip
 
 
 def wasserstein_powers(x: Tensor, y: Tensor, order: int) -> Tensor:
-    """W_p^p along each column of x (N, k) and y (M, k): exact from sorted values, (k,)."""
-    n, m = len(x), len(y)
-    a, b = x.sort(dim=0).values, y.sort(dim=0).values
+    """W_p^p along each row of x (k, N) and y (k, M): exact from sorted values, (k,)."""
+    return sorted_powers(_sorted(x), _sorted(y), order)
+
+
+def sorted_powers(a: Tensor, b: Tensor, order: int) -> Tensor:
+    """W_p^p along rows that are sorted."""
+    n, m = a.shape[1], b.shape[1]
     if n == m:
-        return (a - b).abs().pow(order).mean(dim=0)
+        return (a - b).abs().pow(order).mean(dim=1)
     # quantile functions step at i / n and j / m: in units of 1 / nm, so that no step is rounded
     steps = torch.cat([torch.arange(n + 1) * m, torch.arange(m + 1) * n]).unique()
-    start, width = steps[:-1], steps.diff().to(x.dtype) / (n * m)
-    return width @ (a[start // m] - b[start // n]).abs().pow(order)
+    start, width = steps[:-1], steps.diff().to(a.dtype) / (n * m)
+    return (a[:, start // m] - b[:, start // n]).abs().pow(order) @ width
 
 
 class PatchSample:
@@ -117,6 +128,10 @@ class PatchSample:
             if self.shape is None
             else [min(self.shape[1:]) // 2**level for level in range(len(self._levels))]
         )
+
+    def groups(self, count: int) -> Tensor:
+        """The group of each patch of a level, by its image's place mod `count`."""
+        return (torch.arange(self.images) % count).repeat_interleave(self.patches)
 
     def descriptors(self, level: int) -> Tensor:
         """Patches (n, 49 C) of a level, each channel with mean 0 and deviation 1 over the set."""
@@ -188,7 +203,8 @@ def sliced_wasserstein_patches(
     there, positions agree between the two sets (the same images score 0).
     Since each set has its own normalization, a change of brightness or contrast of the whole set is
     not seen. Grayscale images give patches 7 x 7 x 1.
-    parts: "side_64", ...: each level's value. error: over directions alone.
+    parts: "side_64", ...: each level's value; both errors. error: as `sliced_wasserstein`, leaving
+    out a tenth of the images with all their patches, at all levels at once.
 
     For sets that do not fit in memory, fill a `PatchSample` for each.
 
@@ -200,27 +216,31 @@ def sliced_wasserstein_patches(
     real_patches = _patches(real, "real", patches, smallest, seed)
     fake_patches = _patches(fake, "fake", patches, smallest, seed)
     _same_sampling(real_patches, fake_patches)
-    values, errors = [], []
-    for level in range(len(real_patches.sides())):
+    sides = real_patches.sides()
+    values, over_directions, without = [], [], []
+    groups = min(GROUPS, real_patches.images, fake_patches.images)
+    tenths = real_patches.groups(groups), fake_patches.groups(groups)
+    for level in range(len(sides)):
         random = torch.Generator().manual_seed(seed * 1_000_003 + 7919 * (level + 1))
         x, y = real_patches.descriptors(level), fake_patches.descriptors(level)
-        powers = SCALE * _powers(x, y, 1, directions, random)
-        values.append(float(powers.mean()))
-        errors.append(standard_error(powers))
-    count = len(values)
+        powers, left = _sliced(x, y, *tenths, 1, directions, random)
+        values.append(SCALE * float(powers.mean()))
+        over_directions.append(SCALE * standard_error(powers))
+        without.append(SCALE * left)
+    errors = math.hypot(*over_directions) / len(sides), _jackknife(torch.stack(without).mean(dim=0))
     told = {
         "patch": PATCH, "patches_per_image": real_patches.patches, "directions": directions,
         "smallest": real_patches.smallest, "shape": real_patches.shape, "order": 1,
         "times": SCALE, "normalization": "per channel and set", "positions": "same in both sets",
         "n_real": real_patches.images, "n_fake": fake_patches.images, "seed": seed,
     }  # fmt: skip
-    sides = real_patches.sides()
+    each = {f"side_{side}": value for side, value in zip(sides, values, strict=True)}
     return with_error(
         "sliced_wasserstein_patches",
-        sum(values) / count,
-        math.sqrt(sum(e**2 for e in errors)) / count,
+        sum(values) / len(sides),
+        math.hypot(*errors),
         convention=told,
-        parts={f"side_{side}": value for side, value in zip(sides, values, strict=True)},
+        parts=each | {"error_directions": errors[0], "error_samples": errors[1]},
     )
 
 
@@ -258,15 +278,51 @@ def _filtered(images: Tensor) -> Tensor:
     return planes.reshape(n, channels, height, width)
 
 
-def _powers(x: Tensor, y: Tensor, order: int, directions: int, random: torch.Generator) -> Tensor:
+def _sliced(
+    x: Tensor,
+    y: Tensor,
+    group_x: Tensor,
+    group_y: Tensor,
+    order: int,
+    directions: int,
+    random: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """W_p^p of each direction (directions,), and the mean with each group left out (groups,).
+
+    Groups are left out of the first 64 directions alone: there are ten of them to sort.
+    """
     if directions < 2:
-        raise ValueError(
-            f"directions = {directions}: must be at least 2, for an error; 512 is usual"
-        )
+        raise ValueError(f"directions = {directions}: must be at least 2; take 512")
     axes = torch.randn((x.shape[1], directions), generator=random, dtype=torch.float64)
-    axes = (axes / axes.norm(dim=0)).to(x.dtype)
-    powers = [wasserstein_powers(x @ t, y @ t, order) for t in axes.split(BLOCK, dim=1)]
-    return torch.cat(powers).double()
+    blocks = (axes / axes.norm(dim=0)).T.to(x.dtype).split(BLOCK)
+    powers = [wasserstein_powers(t @ x.T, t @ y.T, order) for t in blocks]
+    a, b = (blocks[0] @ x.T).sort(dim=1), (blocks[0] @ y.T).sort(dim=1)
+    without = [
+        sorted_powers(
+            _left(a.values, a.indices, group_x, g), _left(b.values, b.indices, group_y, g), order
+        )
+        .double()
+        .mean()
+        for g in range(int(group_x.max()) + 1)
+    ]
+    return torch.cat(powers).double(), torch.stack(without)
+
+
+def _sorted(lines: Tensor) -> Tensor:
+    return torch.from_numpy(np.sort(lines.numpy(), axis=1))  # 4 times as fast as torch's
+
+
+def _left(values: Tensor, places: Tensor, group: Tensor, out: int) -> Tensor:
+    """Sorted rows without the places of a group: sorted still, and all of one length."""
+    return values[(group != out)[places]].view(len(values), -1)
+
+
+def _jackknife(without: Tensor) -> float:
+    """Standard error from values with each of G groups left out; NaN for a single group."""
+    groups = len(without)
+    if groups < 2:
+        return math.nan
+    return math.sqrt((groups - 1) * float(without.double().var(correction=0)))
 
 
 def _patches(

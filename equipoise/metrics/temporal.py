@@ -188,7 +188,7 @@ def _against_reals(
 ) -> Measure:
     if float(real.mean()) == 0:
         raise ValueError("real: no video changes at all, so there is no measure; give moving reals")
-    apart = float(wasserstein_powers(real[:, None], fake[:, None], 1))
+    apart = float(wasserstein_powers(real[None], fake[None], 1))
     return ratio_of_means(
         name,
         fake,

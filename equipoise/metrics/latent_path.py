@@ -118,7 +118,10 @@ class LatentWalk:
         """Images of w, the global random state set to `seed` for the call and put back after it."""
         device = torch.device(self.device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+            torch.random.default_generator.manual_seed(seed)  # torch.manual_seed reseeds all GPUs
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
             return self.synthesis(w) if labels is None else self.synthesis(w, labels)
 
 

@@ -118,7 +118,7 @@ class LatentWalk:
         """Images of w, the global random state set to `seed` for the call and put back after it."""
         device = torch.device(self.device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.random.default_generator.manual_seed(seed)  # torch.manual_seed reseeds all GPUs
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds every GPU
             if device.type == "cuda":
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)

@@ -116,6 +116,8 @@ def test_the_mean_is_over_pixels_in_view_of_all_batches():
     assert all(16 * r == round(16 * r) for r, _ in shifts)
     mse = (0.01 * counts[0] + 0.09 * counts[1]) / sum(counts)
     assert measure.value == pytest.approx(10 * math.log10(4 / mse), abs=1e-5)
+    even = translation_equivariance(generate, [torch.tensor(0.2)] * 4)
+    assert even.error == pytest.approx(0, abs=1e-6)  # unlike counts are no spread
 
 
 def test_perfect_and_single_batches_have_no_interval():
@@ -142,6 +144,17 @@ def test_the_gain_of_the_limit_at_45_degrees(aliased, gains):
         images = wave.expand(1, 1, 40, 40)
         after, mask = limit_as_turned(images, math.pi / 4, aliased=aliased)
         assert float((after / images)[..., mask].median()) == pytest.approx(gain, abs=2e-3)
+
+
+def test_a_turn_drops_what_its_grid_cannot_hold():
+    # (.45, .3) turned by .4 is (.30, .45), within .5; (.45, -.3) is (.53, -.10), beyond
+    at = torch.arange(48, dtype=torch.float64)
+    left = []
+    for down in (0.3, -0.3):
+        wave = torch.cos(2 * math.pi * (0.45 * at[None] + down * at[:, None]))
+        after, mask = turn(wave.expand(1, 1, 48, 48), 0.4)
+        left.append(float(after[..., mask].square().mean()))
+    assert left[0] > 1.7 * left[1]
 
 
 def slow_filter(angle, u, v, step=0.25, field=64):

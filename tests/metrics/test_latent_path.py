@@ -11,6 +11,7 @@ from equipoise.metrics.latent_path import (
     PPL_ZFULL,
     LatentWalk,
     PathRule,
+    _trimmed,
     lerp,
     path_length,
     slerp,
@@ -79,6 +80,23 @@ def test_a_unit_arc_is_said_where_z_is_not_normalized():
     assert "arc='any'" in take(plain, space="z", n=50).warnings[0]
     sphere = walk(mapping=lambda z: z / z.norm(dim=1, keepdim=True))
     assert take(sphere, space="z", n=50).warnings == ()
+
+
+@pytest.mark.parametrize(("sampling", "variance"), [("end", 1.0), ("full", 2 / 3)])
+def test_where_a_path_is_read(sampling, variance):
+    # lerp of two normals at t has variance (1 - t)^2 + t^2: 1 at t = 0, 2/3 over uniform t
+    seen = []
+    take(walk(synthesis=lambda w: seen.append(w) or linear(w)), sampling=sampling)
+    assert float(seen[0].var()) == pytest.approx(variance, abs=0.06)
+
+
+def test_the_error_of_a_trimmed_mean_is_that_of_tukey_and_mclaughlin():
+    values = torch.arange(200, dtype=torch.float64) ** 2
+    kept, error, bounds = _trimmed(values, (1.0, 99.0))
+    assert (bounds["low"], bounds["high"]) == (1.0, 198.0**2)
+    pulled = np.clip(np.arange(200.0) ** 2, 1.0, 198.0**2)
+    assert len(kept) == 198
+    assert error == pytest.approx(pulled.std(ddof=1) / (198 / 200) / math.sqrt(200), rel=1e-12)
 
 
 def test_presets_are_the_published_ones():

@@ -67,19 +67,16 @@ def test_symmetric_zero_on_itself_and_blind_to_the_order_of_points(seed, distanc
 
 @pytest.mark.parametrize("distance", ["chamfer", "emd"])
 def test_a_case_counted_by_hand(distance):
-    # fakes 0.1 and 0.2 both have real 0 nearest, 5.1 has 5; nobody finds 10
-    real, fake = spots(0, 5, 10), spots(0.1, 0.2, 5.1)
+    # every fake has real 0 nearest; 0 -> fake .1, 5 -> fake .4, 10 -> real 5
+    real, fake = spots(0, 5, 10), spots(0.1, 0.2, 0.4)
     scores = point_cloud_scores(real, fake, distance=distance)
-    assert scores.coverage.value == pytest.approx(2 / 3)
-    gaps = torch.tensor([0.1, 0.1, 4.9], dtype=torch.float64)
-    if distance == "emd":
-        assert scores.minimum_matching_distance.value == pytest.approx(float(gaps.mean()), abs=0.01)
-    # nearest others: 0 -> f, 5 -> f, 10 -> f 5.1; .1 and .2: a tie within the fakes and with 0
-    assert scores.one_nn_accuracy.parts["real"] == 0
-    assert scores.one_nn_accuracy.value == pytest.approx(
-        float(scores.one_nn_accuracy.parts["fake"]) / 2
-    )
-    assert scores.coverage.name == f"coverage_{distance}"
+    assert scores.coverage.value == pytest.approx(1 / 3)
+    assert scores.coverage.error == pytest.approx(math.sqrt(2 / 9 / 3))
+    gaps = [0.1, 4.6, 9.6] if distance == "emd" else [0.02, 2 * 4.6**2, 2 * 9.6**2]
+    assert scores.minimum_matching_distance.value == pytest.approx(sum(gaps) / 3, rel=0.01)
+    assert scores.one_nn_accuracy.parts["real"] == pytest.approx(1 / 3)
+    # .2 -> .1 and .4 -> .2; .1 has 0 and .2 at one distance, up to rounding
+    assert 2 / 3 - 1e-6 <= scores.one_nn_accuracy.parts["fake"] <= 1
 
 
 def test_one_law_twice_scores_one_half():

@@ -56,6 +56,9 @@ def test_a_fade_matches_the_closed_form():
     assert measure.parts["wasserstein"] == pytest.approx(0.05)
     # se of the fakes' mean is .05, of the reals' 0: .05 / .1
     assert measure.error == pytest.approx(0.5)
+    # the other way round: ratio 2, and 2 * .05 / .15
+    other = frame_change(fading(slopes), fading([0.3, 0.3]), data_range=UNIT)
+    assert (other.value, other.error) == (pytest.approx(2), pytest.approx(2 / 3))
 
 
 def test_frames_that_alternate_match_the_closed_form():

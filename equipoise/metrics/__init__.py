@@ -7,8 +7,10 @@ from collections.abc import Callable
 from torch import Tensor
 
 from equipoise.errors import RecipeError, unknown
+from equipoise.metrics.audio import Resolution, mel_error, mel_filterbank, multi_resolution_stft
 from equipoise.metrics.copying import authenticity, data_copying, memorization
 from equipoise.metrics.diversity import vendi, vendi_of_similarities
+from equipoise.metrics.equivariance import rotation_equivariance, translation_equivariance
 from equipoise.metrics.families import (
     KnownModes,
     Score,
@@ -24,10 +26,17 @@ from equipoise.metrics.labels import (
     label_accuracy,
     stacked_modes,
 )
+from equipoise.metrics.latent_path import PPL2_WEND, LatentWalk, PathRule, path_length
 from equipoise.metrics.manifold import Balls, balls, prdc, rarity, same_law_coverage
 from equipoise.metrics.mixture import ModeCount, mode_count, mode_kl_floor, mode_measures
 from equipoise.metrics.neighbours import Neighbourhood, precision_recall_coverage, radii
+from equipoise.metrics.points import point_cloud_scores
+from equipoise.metrics.reconstruction import feature_distance, psnr
+from equipoise.metrics.sameness import ms_ssim_diversity
+from equipoise.metrics.sliced import PatchSample, sliced_wasserstein, sliced_wasserstein_patches
+from equipoise.metrics.structural import ms_ssim, ssim
 from equipoise.metrics.support import birthday_batch, duplicates, near_threshold, support_size
+from equipoise.metrics.temporal import flicker, frame_change, visible_pixels, warping_error
 
 FAMILIES: dict[str, Callable[[Tensor, KnownModes | None], Score]] = {
     "mixture": prepare_mixture,
@@ -52,10 +61,15 @@ def metric_family(name: str) -> Callable[[Tensor, KnownModes | None], Score]:
 
 __all__ = [
     "FAMILIES",
+    "PPL2_WEND",
     "Balls",
     "KnownModes",
+    "LatentWalk",
     "ModeCount",
     "Neighbourhood",
+    "PatchSample",
+    "PathRule",
+    "Resolution",
     "Score",
     "authenticity",
     "balls",
@@ -65,22 +79,40 @@ __all__ = [
     "class_modes",
     "data_copying",
     "duplicates",
+    "feature_distance",
+    "flicker",
+    "frame_change",
     "frechet_distance",
     "label_accuracy",
+    "mel_error",
+    "mel_filterbank",
     "memorization",
     "metric_family",
     "mode_count",
     "mode_kl_floor",
     "mode_measures",
     "moments",
+    "ms_ssim",
+    "ms_ssim_diversity",
+    "multi_resolution_stft",
     "near_threshold",
+    "path_length",
+    "point_cloud_scores",
     "prdc",
     "precision_recall_coverage",
+    "psnr",
     "radii",
     "rarity",
+    "rotation_equivariance",
     "same_law_coverage",
+    "sliced_wasserstein",
+    "sliced_wasserstein_patches",
+    "ssim",
     "stacked_modes",
     "support_size",
+    "translation_equivariance",
     "vendi",
     "vendi_of_similarities",
+    "visible_pixels",
+    "warping_error",
 ]

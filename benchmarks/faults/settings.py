@@ -22,15 +22,17 @@ UNEVEN: Edit = {
     "discriminator.width": 96,
     "discriminator.depth": 2,
 }
-GROWN: Edit = {
-    "generator.family": "progressive",
-    "discriminator.family": "progressive",
-    "generator.normalization": "pixel",
+DENSE: Edit = {  # no convolution: as far from DCGAN as a family here is
+    "generator.family": "mlp",
+    "discriminator.family": "mlp",
+    "generator.normalization": "none",
+    "generator.width": 256,
+    "discriminator.width": 256,
 }
 ARCHITECTURES: Mapping[str, tuple[Edit, Edit]] = {
     "ring": ({}, UNEVEN),
     "grid": ({}, UNEVEN),
-    "digits": ({}, GROWN),
+    "digits": ({}, DENSE),
 }
 # (objective, architecture) of each seed; the first is the preset's own
 SETTINGS = ((0, 0), (1, 1), (2, 0), (0, 1), (1, 0), (2, 1))

@@ -171,5 +171,5 @@ def test_what_cannot_be_is_refused(act, said):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "a").write_text("no")
-    with pytest.raises(ValueError, match="cannot be read as .npz"):
+    with pytest.raises(ValueError, match=r"cannot be read as \.npz"):
         FeatureStore.load(tmp_path / "a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, Literal, Self
@@ -189,7 +190,7 @@ class Moments:
             ValueError: fewer than 2 samples.
         """
         sigma, known = self.covariance().cpu().numpy(), self._n is not None
-        more = {"n": np.int64(self._n or 0)} if known else {}
+        more: dict[str, Any] = {"n": np.int64(self._n or 0)} if known else {}
         with open(path, "wb") as file:  # numpy would append .npz to a bare name
             np.savez(file, mu=self.mean.cpu().numpy(), sigma=sigma, **more)
 
@@ -255,7 +256,7 @@ def _add_scatter(m2: Tensor, block: Tensor) -> None:
     """Add the lower triangle of block^T block, in blocks of columns."""
     d = m2.shape[0]
     edges = [d * i // BLOCKS for i in range(BLOCKS + 1)]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         if high > low:
             m2[low:high, :high].addmm_(block[:, low:high].T, block[:, :high])
 

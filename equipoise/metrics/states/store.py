@@ -158,7 +158,7 @@ class FeatureStore:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the state to a .npz of plain arrays."""
-        arrays = {k: np.asarray(v) for k, v in self.state_dict().items()}
+        arrays: dict[str, Any] = {k: np.asarray(v) for k, v in self.state_dict().items()}
         with open(path, "wb") as file:  # numpy would append .npz to a bare name
             np.savez(file, **arrays)
 

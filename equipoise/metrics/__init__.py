@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from equipoise.errors import RecipeError, unknown
+from equipoise.metrics.cmmd import cmmd, cmmd_streamed
 from equipoise.metrics.families import (
     KnownModes,
     Score,
@@ -14,9 +15,13 @@ from equipoise.metrics.families import (
     prepare_mixture,
     prepare_pixels,
 )
-from equipoise.metrics.frechet import frechet_distance, moments
+from equipoise.metrics.frechet import frechet, frechet_distance, moments
+from equipoise.metrics.frechet_infinity import frechet_infinity
+from equipoise.metrics.inception_score import inception_score
+from equipoise.metrics.kernel_distance import kernel_distance, kernel_distance_subsets
 from equipoise.metrics.mixture import ModeCount, mode_count, mode_kl_floor
 from equipoise.metrics.neighbours import Neighbourhood, precision_recall_coverage, radii
+from equipoise.metrics.states import FeatureStore, Moments
 
 FAMILIES: dict[str, Callable[[Tensor, KnownModes | None], Score]] = {
     "mixture": prepare_mixture,
@@ -41,11 +46,20 @@ def metric_family(name: str) -> Callable[[Tensor, KnownModes | None], Score]:
 
 __all__ = [
     "FAMILIES",
+    "FeatureStore",
     "KnownModes",
     "ModeCount",
+    "Moments",
     "Neighbourhood",
     "Score",
+    "cmmd",
+    "cmmd_streamed",
+    "frechet",
     "frechet_distance",
+    "frechet_infinity",
+    "inception_score",
+    "kernel_distance",
+    "kernel_distance_subsets",
     "metric_family",
     "mode_count",
     "mode_kl_floor",

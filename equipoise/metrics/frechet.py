@@ -176,9 +176,7 @@ def _spread(first: Side, second: Side, found: Root) -> float:
     return first.trace + second.trace - 2 * float(found.values.sum())
 
 
-def _error(
-    states: tuple[Moments, Moments], samples: list[Tensor | None], found: Root
-) -> float:
+def _error(states: tuple[Moments, Moments], samples: list[Tensor | None], found: Root) -> float:
     """The infinitesimal jackknife over the sides whose samples are given."""
     assert found.bases is not None
     gap = (states[0].mean - states[1].mean).cpu()

@@ -147,9 +147,7 @@ def _by_singular_values(first: Side, second: Side, rank: int, with_bases: bool) 
     return Root(values, bases, EPS * float(values.sum()), 0.0)
 
 
-def _bases(
-    factor: Tensor, inside: Side, vectors: Tensor, values: Tensor
-) -> tuple[Tensor, Tensor]:
+def _bases(factor: Tensor, inside: Side, vectors: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """(basis for the side of `factor`, basis for `inside`), without directions one side lacks."""
     held = _above_noise(values)
     s = values[held]

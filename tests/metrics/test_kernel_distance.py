@@ -108,15 +108,15 @@ def test_the_error_is_the_spread_over_data_sets_and_the_value_unbiased(shift, lo
     assert low < np.mean([m.error for m in found]) / values.std(ddof=1) < high
     truth = population(d, shift)
     assert abs(values.mean() - truth) < 3.5 * values.std() / math.sqrt(repeats)
-    # a cubic kernel is heavy-tailed: .88 of the intervals hold the truth at n = 200, .93 at 1000
+    # a cubic kernel is heavy-tailed: .88 of the intervals hold the truth at n = 200, .95 at 1000
     assert sum(m.low <= truth <= m.high for m in found) >= 0.85 * repeats
 
 
 def population(d, shift):
     """Cubic MMD^2 of N(0, I) and N(shift, I): sum_k C(3, k) |M_k - N_k|^2 / d^k.
 
-    With t = x.y: E t = |m|^2; E t^2 = tr (C C'), C = I + m m^T; the third by the same independence
-    of x and y: E t^3 = |E x^(3)|^2, where E x^(3)_ijk = m_i m_j m_k + m_i d_jk + m_j d_ik + m_k d_ij.
+    With t = x.y: E t = |m|^2; E t^2 = tr (C C'), C = I + m m^T; the third likewise,
+    E t^3 = |E x^(3)|^2, where E x^(3)_ijk = m_i m_j m_k + m_i d_jk + m_j d_ik + m_k d_ij.
     """
     mean = torch.full((d,), shift, dtype=torch.float64)
     zero = torch.zeros(d, dtype=torch.float64)

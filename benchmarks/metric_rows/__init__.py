@@ -26,6 +26,9 @@ class Options:
     rounds: int
 
 
+WARM = Options(n=64, d=32, rounds=1)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """CPU seconds by contestant and round, the value each gave last, and the marks.
@@ -53,32 +56,34 @@ Contestant = Callable[[Any], float]
 
 
 def contest(
-    data: Callable[[int], Any],
+    data: Callable[[int, Options], Any],
     contestants: Mapping[str, Contestant],
     marks: Mapping[str, float],
-    rounds: int,
+    options: Options,
 ) -> Outcome:
     """Fresh data each round, contestants in turn, another first each time; CPU seconds.
 
-    A contestant that cannot be loaded (ImportError) is told as absent.
+    Each plays once on small data beforehand, which loads what it needs; one that cannot be loaded
+    (ImportError) is told as absent.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    values: dict[str, float] = {}
     absent: dict[str, str] = {}
-    for turn in range(rounds):
-        given = data(turn)
-        names = [name for name in contestants if name not in absent]
+    small = data(options.rounds, WARM)
+    for name, play in contestants.items():
+        try:
+            play(small)
+        except ImportError as error:
+            absent[name] = str(error)
+    names = [name for name in contestants if name not in absent]
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    values: dict[str, float] = {}
+    for turn in range(options.rounds):
+        given = data(turn, options)
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             began = time.process_time()
-            try:
-                values[name] = contestants[name](given)
-            except ImportError as error:
-                absent[name] = str(error)
-                continue
+            values[name] = contestants[name](given)
             seconds[name].append(time.process_time() - began)
-    played = {name: taken for name, taken in seconds.items() if name not in absent}
-    return Outcome(played, values, marks, absent)
+    return Outcome(seconds, values, marks, absent)
 
 
 def rows() -> dict[str, Row]:

@@ -55,8 +55,8 @@ def numpy_route(real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> flo
 def frechet_of_statistics(options: Options) -> Outcome:
     """From mean and covariance of n samples a side to the distance."""
 
-    def data(seed: int) -> Any:
-        states = [Moments.of(x) for x in features(options.n, options.d, seed)]
+    def data(seed: int, at: Options) -> Any:
+        states = [Moments.of(x) for x in features(at.n, at.d, seed)]
         return states, [(s.mean, s.covariance()) for s in states]
 
     return contest(
@@ -67,7 +67,7 @@ def frechet_of_statistics(options: Options) -> Outcome:
             "torch-fidelity": lambda given: numpy_route(*given[1]),
         },
         {"torchmetrics": 3.0, "torch-fidelity": 6.0},
-        options.rounds,
+        options,
     )
 
 
@@ -81,14 +81,14 @@ def frechet_of_few(options: Options) -> Outcome:
         return frechet(*states, features="bench", **told).value
 
     return contest(
-        lambda seed: features(min(FEW, options.n), options.d, seed),
+        lambda seed, at: features(min(FEW, at.n), at.d, seed),
         {
             OURS: ours,
             "torchmetrics": lambda given: torchmetrics_route(*map(statistics_of, given)),
             "torch-fidelity": lambda given: numpy_route(*map(statistics_of, given)),
         },
         {"torchmetrics": 20.0, "torch-fidelity": 20.0},
-        options.rounds,
+        options,
     )
 
 
@@ -108,7 +108,7 @@ def streaming(options: Options) -> Outcome:
     """Mean and covariance of features that come in batches of 64."""
 
     def ours(x: Tensor) -> float:
-        state = Moments(options.d)
+        state = Moments(x.shape[1])
         for batch in x.split(BATCH):
             state.update(batch)
         return float(state.covariance().trace())
@@ -116,48 +116,48 @@ def streaming(options: Options) -> Outcome:
     def theirs(x: Tensor) -> float:
         from torchmetrics.image.fid import FrechetInceptionDistance
 
-        metric = FrechetInceptionDistance(feature=Identity(options.d))
+        metric = FrechetInceptionDistance(feature=Identity(x.shape[1]))
         for batch in x.split(BATCH):
             metric.update(batch, real=True)
         n, total = metric.real_features_num_samples, metric.real_features_sum
         return float((metric.real_features_cov_sum.trace() - total @ total / n) / (n - 1))
 
     return contest(
-        lambda seed: features(min(options.n, 5120), options.d, seed)[0],
+        lambda seed, at: features(min(at.n, 5120), at.d, seed)[0],
         {OURS: ours, "torchmetrics": theirs},
         {"torchmetrics": 3.0},
-        options.rounds,
+        options,
     )
 
 
 def kernel_of_all(options: Options) -> Outcome:
     """All pairs of n samples a side, against 100 subsets of 1000."""
-    size = min(SIZE, options.n)
 
     def torchmetrics(given: Pair) -> float:
         from torchmetrics.image.kid import KernelInceptionDistance
 
-        metric = KernelInceptionDistance(Identity(options.d), subsets=SUBSETS, subset_size=size)
+        n, d = given[0].shape
+        metric = KernelInceptionDistance(Identity(d), subsets=SUBSETS, subset_size=min(SIZE, n))
         metric.update(given[0], real=True)
         metric.update(given[1], real=False)
         return float(metric.compute()[0])
 
     return contest(
-        lambda seed: features(options.n, options.d, seed),
+        lambda seed, at: features(at.n, at.d, seed),
         {
             OURS: lambda given: kernel_distance(*given, features="bench").value,
             "torchmetrics": torchmetrics,
-            "torch-fidelity": lambda given: numpy_subsets(*given, size),
+            "torch-fidelity": lambda given: numpy_subsets(*given),
         },
         {"torchmetrics": 1.0, "torch-fidelity": 1.0},
-        options.rounds,
+        options,
     )
 
 
-def numpy_subsets(real: Tensor, fake: Tensor, size: int) -> float:
+def numpy_subsets(real: Tensor, fake: Tensor) -> float:
     """torch-fidelity's: float32 products of subsets, drawn with seed 2020."""
     x, y, draw = real.numpy(), fake.numpy(), np.random.RandomState(2020)
-    values = []
+    values, size = [], min(SIZE, len(x))
     for _ in range(SUBSETS):
         b = y[draw.choice(len(y), size, replace=False)]
         a = x[draw.choice(len(x), size, replace=False)]

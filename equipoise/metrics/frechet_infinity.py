@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise.metrics.arrays import Array
 from equipoise.metrics.frechet import few, same_features
 from equipoise.metrics.measure import Measure
-from equipoise.metrics.roots import Side, factored, root, side_of
+from equipoise.metrics.roots import Side, factored, loose_side, root, side_of
 from equipoise.metrics.states.checks import admitted
 from equipoise.metrics.states.moments import Divisor, Moments
 
@@ -139,7 +139,7 @@ def _prefixes(
 
 def _distance(real: Moments, first: Side, fake: Moments, covariance: Divisor) -> float:
     same_features(real, fake)
-    second = side_of(fake.covariance(covariance), _most(fake))
+    second = loose_side(fake.covariance(covariance), _most(fake))
     gap = float((real.mean.cpu() - fake.mean).square().sum())
     return gap + first.trace + second.trace - 2 * float(root(first, second).values.sum())
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 EPS = torch.finfo(torch.float64).eps
 TOLERANCE = 1e-9  # rounding allowed, relative to tr S1 + tr S2, before singular values are taken
-STRIPS = 8  # strips of a triangular factor whose zeros are not multiplied
+STRIPS = 16  # strips of a triangular factor whose zeros are not multiplied
 
 
 class Side(NamedTuple):
@@ -18,7 +18,8 @@ class Side(NamedTuple):
     Attributes:
         covariance: (d, d), or None where only the factor is known.
         factor: F (d, r), or None while nobody needed it.
-        rank: of S.
+        rank: of S; if `loose`, the largest it can be, which is looked into when a small eigenvalue
+            gives reason to.
         lower: whether F is lower triangular (Cholesky's).
     """
 
@@ -26,6 +27,7 @@ class Side(NamedTuple):
     factor: Tensor | None
     rank: int
     lower: bool = False
+    loose: bool = False
 
     @property
     def trace(self) -> float:
@@ -45,12 +47,20 @@ class Root(NamedTuple):
             carries the second Gaussian onto the first (T S2 T = S1), B1 B1^T the way back.
         rounding: bound on the error of sum s.
         negative: sum of the eigenvalues below 0 that were taken for 0.
+        ranks: of S1 and S2.
     """
 
     values: Tensor
     bases: tuple[Tensor, Tensor] | None
     rounding: float
     negative: float
+    ranks: tuple[int, int]
+
+
+def loose_side(covariance: Tensor, most: int | None = None) -> Side:
+    """A covariance (d, d) that is not looked into yet; `most` as in `side_of`."""
+    d = len(covariance)
+    return Side(covariance, None, d if most is None else min(most, d), loose=True)
 
 
 def side_of(covariance: Tensor, most: int | None = None) -> Side:
@@ -79,6 +89,8 @@ def factored(side: Side) -> Side:
     if side.factor is not None:
         return side
     assert side.covariance is not None
+    if side.loose:
+        return factored(side_of(side.covariance, side.rank))
     values, vectors = torch.linalg.eigh(side.covariance)
     # a null direction comes out as +-1e-16, and its square root 1e-8 would be summed
     kept = _above_noise(values)
@@ -93,6 +105,8 @@ def root(first: Side, second: Side, with_bases: bool = False) -> Root:
     sqrt(w) by at most min(sqrt(e), e / 2 sqrt(w)). Where the sum of that is above 1e-9 of the
     traces, and where only samples are known, singular values are taken.
     """
+    if first.loose:
+        first = factored(first)
     rank = min(first.rank, second.rank)
     if second.covariance is None and first.covariance is None:
         return _by_singular_values(first, second, rank, with_bases)
@@ -101,9 +115,14 @@ def root(first: Side, second: Side, with_bases: bool = False) -> Root:
     )
     inside, outside = (first, second) if turned else (second, first)
     found = _by_eigenvalues(factored(outside), inside, rank, with_bases)
+    if inside.loose and not bool(_above_noise(found.values.square()).all()):
+        assert inside.covariance is not None
+        inside = side_of(inside.covariance, inside.rank)
+        return root(*((inside, second) if turned else (first, inside)), with_bases)
     if found.rounding > TOLERANCE * (first.trace + second.trace):
         return _by_singular_values(factored(first), factored(second), rank, with_bases)
-    return found._replace(bases=found.bases[::-1]) if turned and found.bases else found
+    bases = found.bases[::-1] if turned and found.bases else found.bases
+    return found._replace(bases=bases, ranks=(first.rank, second.rank))
 
 
 def _width(side: Side) -> int:
@@ -130,7 +149,8 @@ def _by_eigenvalues(outside: Side, inside: Side, rank: int, with_bases: bool) ->
     if vectors is not None:
         bases = _bases(outside.factor, inside, vectors[:, least:], values)
     negative = float(kept.clamp(max=0).sum())
-    return Root(values, bases, float(bound.nan_to_num(0.0).sum()), negative)
+    rounding = float(bound.nan_to_num(0.0).sum())
+    return Root(values, bases, rounding, negative, (outside.rank, inside.rank))
 
 
 def _by_singular_values(first: Side, second: Side, rank: int, with_bases: bool) -> Root:
@@ -144,7 +164,7 @@ def _by_singular_values(first: Side, second: Side, rank: int, with_bases: bool) 
     else:
         values = torch.linalg.svdvals(product)
     values = values[:rank]
-    return Root(values, bases, EPS * float(values.sum()), 0.0)
+    return Root(values, bases, EPS * float(values.sum()), 0.0, (first.rank, second.rank))
 
 
 def _bases(factor: Tensor, inside: Side, vectors: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

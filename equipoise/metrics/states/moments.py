@@ -16,7 +16,7 @@ from equipoise.metrics.states import wire
 from equipoise.metrics.states.checks import admitted, refuse
 
 FLUSH = 1024  # rows that wait for one matrix product: 5 times cheaper than products of 64 rows
-BLOCKS = 4  # column blocks; with them 10 of 16 block products give the lower triangle
+BLOCKS = 8  # column blocks; with them 36 of 64 block products give the lower triangle
 Divisor = Literal["n-1", "n"]
 
 
@@ -82,7 +82,13 @@ class Moments:
     def scatter(self) -> Tensor:
         """M2 (d, d), float64; the sum, not yet divided. Of statistics without n, the covariance."""
         self._flush()
-        return self._m2.tril() + self._m2.tril(-1).T
+        full = self._m2.tril()
+        edges = [self.d * i // BLOCKS for i in range(BLOCKS + 1)]
+        for low, high in itertools.pairwise(edges):  # in blocks that a cache holds
+            full[:low, low:high] = full[low:high, :low].T
+            corner = full[low:high, low:high]
+            corner += corner.tril(-1).T
+        return full
 
     def covariance(self, divisor: Divisor = "n-1") -> Tensor:
         """M2 / (n - 1), as nearly everybody has it, or M2 / n, as StyleGAN has it.
@@ -92,9 +98,18 @@ class Moments:
         Raises:
             ValueError: another divisor, or fewer samples than it needs (2, or 1 for "n").
         """
+        by = self.divided_by(divisor)
+        return self.scatter if by is None else self.scatter.div_(by)
+
+    def divided_by(self, divisor: Divisor) -> int | None:
+        """n - 1 or n; None for statistics without n.
+
+        Raises:
+            ValueError: another divisor, or fewer than 2 samples (1 for "n").
+        """
         less = _subtracted(divisor)
         self._need(1 + less)
-        return self.scatter if self._n is None else self.scatter / (self._n - less)
+        return None if self._n is None else self._n - less
 
     def update(self, features: Array) -> Self:
         """Take in features (N, d) of any float type and device; N = 0 changes nothing.

@@ -64,6 +64,14 @@ def test_any_batches_give_the_definition(monkeypatch, size, offset):
     assert torch.allclose(state.covariance("n") * 60, state.covariance() * 59)
 
 
+def test_the_mean_needs_no_matrix_product(monkeypatch):
+    x = gaussian(1100, 3, 4, 5.0)
+    state = Moments.of(x)
+    monkeypatch.setattr(module, "_add_scatter", None)
+    assert np.allclose(state.mean, x.numpy().mean(axis=0), rtol=1e-14)
+    assert state.n == 1100
+
+
 def test_features_far_from_zero_lose_nothing():
     # raw sums of squares in float32, as torcheval has them, are off by 4 in the distance here
     x = gaussian(5000, 32, 1, offset=100.0).float()

@@ -70,13 +70,16 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """Mean (d,), float64.
+        """Mean (d,), float64; it costs no matrix product, whatever waits.
 
         Raises:
             ValueError: no sample.
         """
         self._need(1)
-        return self._mean.clone()
+        if self._waiting is None or not self._filled:
+            return self._mean.clone()
+        gap = self._waiting[: self._filled].mean(dim=0) - self._mean
+        return self._mean + gap * (self._filled / (self.n or 1))
 
     @property
     def scatter(self) -> Tensor:
@@ -109,7 +112,7 @@ class Moments:
         """
         less = _subtracted(divisor)
         self._need(1 + less)
-        return None if self._n is None else self._n - less
+        return None if self.n is None else self.n - less
 
     def update(self, features: Array) -> Self:
         """Take in features (N, d) of any float type and device; N = 0 changes nothing.
@@ -259,11 +262,10 @@ class Moments:
             self._m2 += m2
 
     def _need(self, least: int) -> None:
-        n = self._flush()._n
-        if n is not None and n < least:
+        if self.n is not None and self.n < least:
             raise ValueError(
-                f"this state saw {n} samples: the figure asked for needs at least {least}; update"
-                " it with more"
+                f"this state saw {self.n} samples: the figure asked for needs at least {least};"
+                " update it with more"
             )
 
 

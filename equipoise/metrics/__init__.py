@@ -8,6 +8,7 @@ from torch import Tensor
 
 from equipoise.errors import RecipeError, unknown
 from equipoise.metrics.audio import Resolution, mel_error, mel_filterbank, multi_resolution_stft
+from equipoise.metrics.cmmd import cmmd, cmmd_streamed
 from equipoise.metrics.copying import authenticity, data_copying, memorization
 from equipoise.metrics.diversity import vendi, vendi_of_similarities
 from equipoise.metrics.equivariance import rotation_equivariance, translation_equivariance
@@ -18,7 +19,10 @@ from equipoise.metrics.families import (
     prepare_mixture,
     prepare_pixels,
 )
-from equipoise.metrics.frechet import frechet_distance, moments
+from equipoise.metrics.frechet import frechet, frechet_distance, moments
+from equipoise.metrics.frechet_infinity import frechet_infinity
+from equipoise.metrics.inception_score import inception_score
+from equipoise.metrics.kernel_distance import kernel_distance, kernel_distance_subsets
 from equipoise.metrics.labels import (
     by_class,
     class_mean,
@@ -34,6 +38,7 @@ from equipoise.metrics.points import point_cloud_scores
 from equipoise.metrics.reconstruction import feature_distance, psnr
 from equipoise.metrics.sameness import ms_ssim_diversity
 from equipoise.metrics.sliced import PatchSample, sliced_wasserstein, sliced_wasserstein_patches
+from equipoise.metrics.states import FeatureStore, Moments
 from equipoise.metrics.structural import ms_ssim, ssim
 from equipoise.metrics.support import birthday_batch, duplicates, near_threshold, support_size
 from equipoise.metrics.temporal import flicker, frame_change, visible_pixels, warping_error
@@ -63,9 +68,11 @@ __all__ = [
     "FAMILIES",
     "PPL2_WEND",
     "Balls",
+    "FeatureStore",
     "KnownModes",
     "LatentWalk",
     "ModeCount",
+    "Moments",
     "Neighbourhood",
     "PatchSample",
     "PathRule",
@@ -77,12 +84,19 @@ __all__ = [
     "by_class",
     "class_mean",
     "class_modes",
+    "cmmd",
+    "cmmd_streamed",
     "data_copying",
     "duplicates",
     "feature_distance",
     "flicker",
     "frame_change",
+    "frechet",
     "frechet_distance",
+    "frechet_infinity",
+    "inception_score",
+    "kernel_distance",
+    "kernel_distance_subsets",
     "label_accuracy",
     "mel_error",
     "mel_filterbank",

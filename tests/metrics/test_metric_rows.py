@@ -1,37 +1,62 @@
-"""The table's rows come from fresh processes and compare what both tools found."""
+"""The benchmark of metrics: every row plays at a small size, and its peers agree with it."""
 
-import importlib.util
+import sys
 
 import pytest
 
-from benchmarks.metric_rows import neighbours
+from benchmarks import metrics
+from benchmarks.metric_rows import OURS, Options, Outcome, contest, rows
+
+TINY = Options(n=120, d=8, rounds=2)
+pytestmark = pytest.mark.filterwarnings("ignore")  # of peers
 
 
-@pytest.fixture(autouse=True)
-def seen_by_children(monkeypatch, request):
-    monkeypatch.setenv("PYTHONPATH", str(request.config.rootpath))
+@pytest.mark.parametrize("name", ["frechet", "frechet_few", "streaming", "kernel"])
+def test_contestants_measure_the_same(name):
+    outcome = rows()[name](TINY)
+    assert OURS in outcome.seconds
+    assert set(outcome.marks) == (set(outcome.seconds) | set(outcome.absent)) - {OURS}
+    for taken in outcome.seconds.values():
+        assert len(taken) == 2
+    # peers draw subsets for the kernel distance: here each is the whole set, in float32
+    for value in outcome.values.values():
+        assert value == pytest.approx(outcome.values[OURS], rel=1e-3)
 
 
-def test_each_size_has_a_row_for_each_tool():
-    ours, theirs = neighbours.rows(sizes=((60, 3),))
-    assert ours["tool"] == "equipoise"
-    assert 0 < ours["cpu_s"] < 60
-    assert ours["added_mib"] >= 0
-    assert 0 <= ours["recall"] <= 1
-    if importlib.util.find_spec("prdc") is None:
-        assert "pip install prdc" in theirs["skipped"]
-    else:
-        assert theirs["largest_difference"] < 0.01
+def test_turns_and_absence():
+    order = []
+
+    def player(name):
+        def play(given):
+            order.append((name, given))
+            return 1.0
+
+        return play
+
+    def absent(given):
+        raise ImportError("no such tool")
+
+    players = {OURS: player(OURS), "gone": absent, "peer": player("peer")}
+    outcome = contest(lambda turn, at: (turn, at.n), players, {"peer": 2.0, "gone": 1.0}, TINY)
+    assert order == [
+        (OURS, (2, 64)),
+        ("peer", (2, 64)),  # both warm up on small data
+        (OURS, (0, 120)),
+        ("peer", (0, 120)),
+        ("peer", (1, 120)),
+        (OURS, (1, 120)),
+    ]
+    assert outcome.absent == {"gone": "no such tool"}
 
 
-def test_a_size_that_would_fill_the_memory_is_skipped(monkeypatch):
-    monkeypatch.setattr(neighbours, "_run", lambda tool, n, d: {"tool": tool})
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    _, theirs = neighbours.rows(sizes=((50_000, 64),))
-    assert theirs["skipped"] == "prdc would need about 33 GiB"
+def test_ratios_are_judged_by_their_median():
+    outcome = Outcome({OURS: [1.0, 2.0, 1.0], "peer": [3.0, 2.0, 4.0]}, {}, {"peer": 3.0})
+    assert outcome.ratios("peer") == [3.0, 1.0, 4.0]
+    assert outcome.met("peer")
 
 
-def test_a_child_that_fails_says_why(monkeypatch):
-    monkeypatch.setattr(neighbours, "CHILD", "raise SystemExit('no such thing')")
-    row = next(neighbours.rows(sizes=((4, 2),)))
-    assert row["failed"] == ["no such thing"]
+def test_an_unknown_row_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["metrics", "frechett"])
+    with pytest.raises(SystemExit):
+        metrics.main()
+    assert "no row frechett (there are" in capsys.readouterr().err

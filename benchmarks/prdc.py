@@ -3,7 +3,7 @@
 Each row is a fresh process, so that neither sees the other's memory or threads. Features are
 Gaussian, float32; the fakes are scaled by .97 so that no number is at its ceiling. Memory is what
 the call adds to the process's peak (ru_maxrss), features and imports not counted; CPU seconds are
-user and system time of all threads. `python -m benchmarks.metric_rows.neighbours N D [N D ...]`
+user and system time of all threads. `python -m benchmarks.prdc N D [N D ...]`
 prints other sizes.
 """
 

@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "metrics": {"features"},
     # play: takes observers, knows no monitor
     "training": {"recipe", "record", "game", "networks", "features", "data", "metrics"},
+    # score samples against samples: from disk or a run, through features, to measures
+    "evaluation": {"recipe", "record", "data", "features", "metrics", "training"},
     # watch: penalties serve as instruments
     "monitor": {"record", "recipe", "clinic", "game", "features", "metrics"},
     # try; trial/run.py is one watched run: what `train` calls

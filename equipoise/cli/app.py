@@ -137,6 +137,75 @@ def check(
 
 
 @app.command()
+def evaluate(
+    fake: Annotated[
+        Path, typer.Argument(help="Folder, zip or array of samples; a run, or a checkpoint of one.")
+    ],
+    real: Annotated[
+        Path | None, typer.Argument(help="Likewise; of a run by default the data it learned from.")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", help="Names with commas, see `list metrics`.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", help="Name of the features; default random_conv.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="A published convention, see `list conventions`.")
+    ] = None,
+    train_path: Annotated[
+        Path | None, typer.Option("--train", help="The training set, for memorization.")
+    ] = None,
+    values: Annotated[
+        str | None, typer.Option("--values", help="Range of float images: -1..1, 0..1 or 0..255.")
+    ] = None,
+    fakes: Annotated[int | None, typer.Option(min=2, help="How many fakes to measure.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images per pass.")] = 64,
+    device: Annotated[str | None, typer.Option(help="Where features are taken: cpu, cuda.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything drawn.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder of features: reused, and gone on with.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="File of the features' weights.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch weights that are not on this machine.")
+    ] = False,
+    blind_spots: Annotated[
+        bool, typer.Option(help="Score surrogates of the reals as well.")
+    ] = True,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Measure samples against samples, with intervals, and say what the measures cannot see."""
+    from equipoise.cli.evaluate import evaluate_paths
+
+    chosen: dict[str, Any] = {"path": weights} if weights else {}
+    chosen |= {"download": True} if download else {}
+    evaluate_paths(
+        fake,
+        real,
+        metrics,
+        as_json,
+        as_markdown,
+        not no_progress,
+        features=features,
+        preset=preset,
+        train=train_path,
+        values=values,
+        fakes=fakes,
+        batch=batch,
+        device=device,
+        seed=seed,
+        cache=cache,
+        check_blind_spots=blind_spots,
+        extractor_options=chosen,
+    )
+
+
+@app.command()
 def diagnose(
     path: Annotated[Path, typer.Argument(help="A run directory, a trace, or a log of any loop.")],
     mapping: Annotated[

@@ -107,6 +107,18 @@ def _networks() -> dict[str, str]:
     return {name: _first_sentence(family.generator) for name, family in FAMILIES.items()}
 
 
+def _metrics() -> dict[str, str]:
+    from equipoise.evaluation import MEASURES
+
+    return {name: metric.told for name, metric in MEASURES.items()}
+
+
+def _conventions() -> dict[str, str]:
+    from equipoise.evaluation import PRESETS
+
+    return {name: preset.source for name, preset in PRESETS.items()}
+
+
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "presets": _presets,
     "failures": _failures,
@@ -128,7 +140,10 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "optimizers": _documented("equipoise.game", "OPTIMIZERS"),
     "networks": _networks,
     "data": _documented("equipoise.data", "SOURCES"),
-    "metrics": _documented("equipoise.metrics", "FAMILIES"),
+    "metrics": _metrics,
+    "conventions": _conventions,
+    "features": _documented("equipoise.features", "EXTRACTORS"),
+    "metric-families": _documented("equipoise.metrics", "FAMILIES"),
 }
 
 

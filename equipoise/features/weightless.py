@@ -157,8 +157,12 @@ def identity() -> Extractor:
 
 
 def digits_cnn() -> Extractor:
-    """The digit classifier's 32 features of digits (N, 1, 8, 8) in [-1, 1]: "digits_cnn"."""
-    return Extractor("digits_cnn", digit_features, _as_given(), FEATURES, SHA256)
+    """The digit classifier's 32 features of digits (N, 1, 8, 8): "digits_cnn".
+
+    Levels of uint8 are scaled to the [-1, 1] that it was trained on; floats are not rounded.
+    """
+    ready = Preprocess(quantize="none", normalize="unit", gray="keep")
+    return Extractor("digits_cnn", digit_features, ready, FEATURES, SHA256)
 
 
 def _as_given() -> Preprocess:

@@ -53,7 +53,7 @@ def stagnation(trace: Trace) -> Finding | None:
             level = float(np.median(half.values))
             limit = FAR.get(name, UNLEARNED * float(series.values[0]))
             evidence = Evidence(name, level, f"below {limit:.4g}, or falling", window(half))
-            since = _since(series, level)
+            since = min(_since(series, level), int(half.steps[0]))
             summary = (
                 f"Training has stopped paying: {name} has stood at about {level:.4g} since step"
                 f" {since}, far from good."
@@ -136,9 +136,10 @@ def _spent(trace: Trace) -> Finding | None:
 
 
 def _since(series: Series, level: float) -> int:
-    """First evaluation from which all are within `FLAT` of the level."""
+    """First evaluation from which all are within `FLAT` of the level; the last may be alone."""
     away = np.flatnonzero(np.abs(series.values / level - 1) > FLAT)
-    return int(series.steps[int(away[-1]) + 1 if len(away) else 0])
+    first = int(away[-1]) + 1 if len(away) else 0
+    return int(series.steps[min(first, len(series) - 1)])
 
 
 def _flat(half: Series) -> bool:

@@ -8,15 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from equipoise.clinic.adversarial import other_loss
-from equipoise.clinic.lint import blamed
+from equipoise.clinic.lint import blamed, lint
 from equipoise.clinic.notes import NOTES
-from equipoise.clinic.order import STEPS, settled
+from equipoise.clinic.order import SICK, STEPS, settled
 from equipoise.clinic.remedies import prescribe
 from equipoise.clinic.rules import RULES
 from equipoise.clinic.windows import FEWEST, LATE
 from equipoise.record import SIGNALS, Diagnosis, Finding, Trace, Verdict
 
-SICK = 0.5  # confidence from which a finding makes the verdict
 # A run can be called healthy when the balance of the players and the spread of the fakes were seen.
 BALANCE = ("auc/discriminator", "accuracy/discriminator")
 DIVERSITY = ("diversity/pairwise", "metric/mode_coverage")
@@ -53,10 +52,18 @@ def _findings(trace: Trace) -> tuple[Finding, ...]:
     found: list[Finding] = []
     waits = _waits(trace)
     early = _early(trace)
+    told: Finding | None = None
     for step, names in STEPS:
         if early and step != "exact":
             break
-        due = [name for name in names if not (waits and name in OF_THE_GAME)]
+        if step == "structure":
+            told = lint(trace)
+            found += [told] if told is not None else []
+        due = [
+            name
+            for name in names
+            if not (waits and name in OF_THE_GAME) and (told is None or name != told.failure)
+        ]
         judged = (RULES[name](trace) for name in due)
         found += [finding for finding in judged if finding is not None]
         if step == "exact" and found:

@@ -1,8 +1,8 @@
 """The order of judgement: what is exact speaks first, and what explains vetoes what follows.
 
-Exact invariants of the wiring, then structure, then statistics of what the loop has at hand, then
-probes. Each step may veto later ones, and a consequence is told below its cause; that order is what
-keeps false alarms down. See `equipoise.clinic.judge`.
+Exact invariants of the wiring, then the recipe's lint and structure, then statistics of what the
+loop has at hand, then probes. Each step may veto later ones, and a consequence is told below its
+cause; that order is what keeps false alarms down. See `equipoise.clinic.judge`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "mode_collapse": (
         "discriminator_overfitting",
         "condition_ignored",
+        "memorization",
         "generator_dominance",
         "divergence",
     ),
     "generator_dominance": ("divergence",),
-    "saturated_output": ("divergence",),
+    "saturated_output": ("divergence", "generator_dominance", "discriminator_dominance"),
     "divergence": ("discriminator_overfitting", "lipschitz_violation"),
     "exploding_gradient": ("lipschitz_violation",),
     "vanishing_gradient": ("discriminator_dominance",),
@@ -55,7 +56,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
 EXPLAINS = {"divergence": 0.8, "lipschitz_violation": 0.7}
 KNOWN = 0.97  # from here a finding rests on what the recipe or the weights say, and follows nothing
 STEP_BELOW = 0.05  # of confidence, that a consequence stands below its cause
-SURE = 0.5  # confidence from which a finding vetoes or explains
+SURE = SICK = 0.5  # confidence from which a finding vetoes or explains, and makes the verdict
 
 
 def settled(found: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from equipoise.clinic.judge import SICK
+from equipoise.clinic.order import SICK
 from equipoise.errors import EquipoiseError
 from equipoise.record import Finding, Prescription
 from equipoise.training import CONTINUE, Answer, Game, Rollback, build

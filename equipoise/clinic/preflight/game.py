@@ -19,7 +19,7 @@ PLAYERS = ("generator", "discriminator")
 
 
 def fast_and_free(facts: Facts) -> Said | None:
-    pace = _pace(facts)
+    pace = pace_of(facts)
     if pace is None or pace < PACE or facts["discriminator/held"]:
         return None
     steps, ratio = facts.get("balance/discriminator_steps", 1), _rates(facts) or 1.0
@@ -40,7 +40,7 @@ def fast_and_free(facts: Facts) -> Said | None:
 
 
 def far_pace(facts: Facts) -> Said | None:
-    pace = _pace(facts)
+    pace = pace_of(facts)
     if pace is None or SLOW_PACE <= pace <= FAR_PACE:
         return None
     if pace >= PACE and not facts.get("discriminator/held", True):
@@ -51,7 +51,7 @@ def far_pace(facts: Facts) -> Said | None:
     )
 
 
-def _pace(facts: Facts) -> float | None:
+def pace_of(facts: Facts) -> float | None:
     """n_d h_d / (n_g h_g): on the Dirac-GAN only this product counts, to first order."""
     ratio = _rates(facts)
     if ratio is None:
@@ -116,7 +116,7 @@ def gamma_scale(facts: Facts) -> Said | None:
 
 
 def unheld(facts: Facts) -> Said | None:
-    pace = _pace(facts)
+    pace = pace_of(facts)
     if facts["discriminator/held"] or (pace is not None and pace >= PACE):
         return None
     return Said("Nothing holds the discriminator: no penalty, no spectral norm, no bound.")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from equipoise.clinic.judge import SICK
+from equipoise.clinic.order import SICK
 from equipoise.clinic.preflight import data, game, labels, networks
 from equipoise.clinic.preflight.entry import Check, Facts, Said
 from equipoise.clinic.remedies import prescribe

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from equipoise.clinic.lint import lint
 from equipoise.clinic.wiring import audited, wrong
 from equipoise.record import Finding, Trace
 
@@ -25,13 +24,12 @@ def data_range_mismatch(trace: Trace) -> Finding | None:
     sigmoid, told by the graph). Confused with early training, where fakes are narrower than reals
     but may still get there: so a bound is needed, or extremes `TIMES` apart. Reals within [0, 1]
     against tanh are told too: half of the fakes' range is empty, and the sign of one pixel tells
-    them apart. Of a recipe also changes that are made to the reals alone, or to nearly every image
-    that is shown, where the samples are poor (`equipoise.clinic.lint`).
+    them apart.
     """
     told = next(iter(audited(trace, "range")), None)
     found = _contradiction(told) if told is not None else None
     if found is None:
-        return lint(trace, "data_range_mismatch")
+        return None
     observed, expected, words, confidence, statistic = found
     return wrong(
         trace, "data_range_mismatch", words, "range", observed, expected, confidence, statistic

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.clinic.lead import somewhat_ahead
-from equipoise.clinic.lint import lint
 from equipoise.clinic.quality import (
     EVALUATIONS,
     FEW_MODES,
@@ -54,11 +53,8 @@ def mode_collapse(trace: Trace) -> Finding | None:
     modes of a mixture with known density suffice alone, and so does a distance to the data that has
     doubled for good. A small discriminator loss is no sign of it, and neither is any loss: four of
     nine public collapses left the losses where they were. Early on every generator is undiverse: it
-    must last to the end. A curriculum that never opens is told by the recipe.
+    must last to the end.
     """
-    told = lint(trace, "mode_collapse")
-    if told is not None:
-        return told
     diversity, reach = poor_diversity(trace), poor_reach(trace)
     exact = reach is not None and reach.signal.startswith("metric/mode_")
     near, worse = _near_duplicates(trace), worsened(trace, DOUBLED)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from equipoise.clinic.adversarial import other_loss
-from equipoise.clinic.lint import lint
 from equipoise.clinic.quality import improving, last_evaluations, mostly_low, over, poor_samples
 from equipoise.clinic.windows import FEWEST, late_evidence, median, onset, window
 from equipoise.clinic.worsening import distances, worsened
@@ -36,11 +35,10 @@ def stagnation(trace: Trace) -> Finding | None:
     a scale of its own (FID) is judged by it, another by how little of its start it has lost. Runs
     whose quality was better once diverge or collapse instead. Beside a reconstruction a distance
     may stand still while the held-out error falls, which is learning. Where the budget is spent,
-    it is also told of noise that hides the data, of an average that still holds the weights of the
-    start, of weights that shrink, and, below every other finding, of next to nothing learned
-    (`NOTHING`).
+    it is also told of an average that still holds the weights of the start, of weights that shrink,
+    and, below every other finding, of next to nothing learned (`NOTHING`).
     """
-    slow = lint(trace, "stagnation") or _lags(trace) or _shrinks(trace)
+    slow = _lags(trace) or _shrinks(trace)
     if slow is not None:
         return slow
     if worsened(trace, 1.25) is not None:

@@ -18,6 +18,7 @@ UNSEEN = 2.0**-24
 # One that is pulled at by less than `PULLED` has nothing to follow: a vanishing gradient.
 PULLED = 1e-6
 PATH, APART, ENOUGH = 0.05, 20.0, 500
+ALL, AT_END = 0.999, 0.95  # shares of a gradient's zeros, and of outputs at an end
 STILL = 3  # rows, times the player's own cadence, that it must stand still while another moves
 NEVER_STEPS = ("average", "ema")  # players that are not expected to step
 
@@ -29,7 +30,8 @@ def stalled_player(trace: Trace) -> Finding | None:
     not learn either, while the discriminator goes twenty times as far.
     An update that comes seldom is none: the pause must last `STILL` times the longest one before.
     Looks like equilibrium, where updates still move the weights; a schedule that ends at 0 is none,
-    because it is dead in the last reading alone; updates that a gradient scaler skips are none,
+    because it is dead in the last reading alone; a gradient that is exactly 0 behind a saturated
+    output or beyond a hinge's margins is none; updates that a gradient scaler skips are none,
     while its scale falls. Before `adversarial_start` a still discriminator is normal.
     """
     found = _audited(trace)
@@ -138,7 +140,22 @@ def _path(trace: Trace, player: str) -> float:
     return float(np.mean(ratio)) * count if len(ratio) else 0.0
 
 
+def _starved(trace: Trace, player: str) -> bool:
+    """Whether no gradient reaches its weights, as far as it can come: at an end, or once it moved.
+
+    Behind a saturated output, or beyond both margins of a hinge, a gradient is exactly 0: that
+    player is wired well, and what brought it there is another finding.
+    """
+    if not late_median(trace, f"gradient_zero/{player}") >= ALL:
+        return False
+    moved = trace.series(f"update_ratio/{player}").finite().values
+    ends = ("saturation/fake", "logits/silent")
+    return bool((moved > UNSEEN).any()) or any(late_median(trace, n) >= AT_END for n in ends)
+
+
 def _moves_nothing(trace: Trace, player: str) -> Finding | None:
+    if _starved(trace, player):
+        return None
     causes = (
         ("update_ratio", UNSEEN, "its updates change no weight (below 2^-24 of it)"),
         ("learning_rate", DEAD_RATE, f"its learning rate is below {DEAD_RATE:g}"),

@@ -22,6 +22,21 @@ def noise(seed=0, size=1.0):
     return size * np.random.default_rng(seed).normal(size=READINGS)
 
 
+LOGITS = -0.6 + 0.1 * np.sin(T)
+
+
+def generator_loss(sign, objective="hinge", gap=1.2, terms=0.0):
+    """A generator whose adversarial loss is `sign` times the mean logit of its fakes."""
+    columns = {
+        "loss/generator": 0.5 + terms + 0.3 * sign * LOGITS,
+        "loss/reconstruction": np.full(READINGS, 0.5),
+        "adaptive_weight": np.full(READINGS, 0.3),
+        "logits/fake/mean": LOGITS,
+        "logits/gap": np.full(READINGS, gap),
+    }
+    return run(columns, header={"objective": objective})
+
+
 OUR_SPLIT = {"recipe": {"data": {"held_out": 0.1}}}
 
 
@@ -88,6 +103,9 @@ SICK = [
     ("discriminator_overfitting", "ranks", run({"overfitting/auc": from_onset(0.52, 0.9)})),
     ("discriminator_overfitting", "ranks-ratio-and-quality", run({"overfitting/auc": from_onset(0.5, 0.75), "overfitting/ratio": from_onset(0.05, 0.8)} | FALLS)),
     ("discriminator_overfitting", "means-of-the-logits", run(HELD_OUT)),
+    ("swapped_labels", "from-the-start", generator_loss(1.0)),
+    ("swapped_labels", "from-the-start", run({"loss/generator": LOGITS, "logits/fake/mean": LOGITS}, header={"objective": "wasserstein"})),
+    ("swapped_labels", "from-the-start", run({"loss/adversarial": LOGITS, "logits/fake/mean": LOGITS}, header={"objective": "hinge"})),
     ("discriminator_overfitting", "few-ranks-of-a-split-of-our-own", few_ranks(0.97, OUR_SPLIT)),
     ("memorization", "copies", run({"memorization/ratio": from_onset(1.1, 0.1)})),
     ("memorization", "near-copies-and-a-judge-who-knows", run({"memorization/ratio": from_onset(1.1, 0.4), "overfitting/auc": from_onset(0.5, 0.9)})),
@@ -126,6 +144,10 @@ WELL = [
     ("oscillation", "a-balanced-field", run({"rotation": np.full(READINGS, 0.97)})),
     ("discriminator_overfitting", "dominance-without-a-gap", run({"overfitting/auc": np.full(READINGS, 0.52), "auc/discriminator": np.full(READINGS, 0.999)})),
     ("discriminator_overfitting", "a-split-that-differs-by-design", run({"overfitting/auc": np.full(READINGS, 0.9)})),
+    ("swapped_labels", "minus-the-mean-logit", generator_loss(-1.0)),
+    ("swapped_labels", "terms-that-nobody-showed", generator_loss(1.0, terms=0.2)),
+    ("swapped_labels", "a-loss-that-is-not-linear", generator_loss(1.0, objective="non_saturating")),
+    ("swapped_labels", "a-game-with-the-other-sign-throughout", generator_loss(1.0, gap=-1.2)),
     ("discriminator_overfitting", "few-ranks-of-a-split-of-ones-own", few_ranks(0.97, {})),
     ("discriminator_overfitting", "few-ranks-that-waver", few_ranks(0.7, OUR_SPLIT)),
     ("discriminator_overfitting", "chance-of-a-small-batch", run({"overfitting/auc": np.full(READINGS, 0.62)})),
@@ -167,6 +189,7 @@ SHORT = [
     ("oscillation", run({k: np.roll(v, -PLANTED) for k, v in game().items()}, count=40)),
     ("oscillation", run({k: np.where(T < 84, np.median(v), v) for k, v in game().items()})),
     ("discriminator_overfitting", run({"overfitting/auc": from_onset(0.5, 0.9, at=2)}, count=8)),
+    ("swapped_labels", run({"loss/generator": LOGITS, "logits/fake/mean": LOGITS}, header={"objective": "hinge"}, count=4)),
     ("discriminator_overfitting", run({k: np.r_[v[:2], v[PLANTED:], v[2:PLANTED]] for k, v in HELD_OUT.items()}, count=8)),
     ("memorization", run({"memorization/ratio": np.full(READINGS, 0.1)}, count=4)),
     ("condition_ignored", run({"condition/effect": np.zeros(READINGS)}, count=4)),

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import numpy as np
+
+from equipoise.clinic.adversarial import other_loss
+from equipoise.clinic.objective import objective
+from equipoise.clinic.windows import FEWEST, late_median
 from equipoise.clinic.wiring import at, audited, wrong
-from equipoise.record import Finding, Trace
+from equipoise.record import Evidence, Finding, Series, Trace
 
 COHERENT = 0.9  # |sum g| / sum |g| from which a loss pulls all logits of a group one way
 SAME = 0.1  # targets closer together than this share of their distance from the logits are one
@@ -16,6 +21,8 @@ SAME = 0.1  # targets closer together than this share of their distance from the
 # one on probabilities, least squares and any smoothing of them want values within (closed forms).
 BEYOND = 0.2
 PAST = 0.75  # of the way between the discriminator's targets: the generator's own is at 1, or 0
+LINEAR_LOSSES = ("hinge", "wasserstein")  # of the generator
+EXACTLY = 0.1  # of the logits' size: they move a little between the two players' updates
 LINEAR = 1e3  # targets farther away are those of a loss without curvature
 
 
@@ -44,16 +51,65 @@ def swapped_labels(trace: Trace) -> Finding | None:
     takes logits (sigmoid twice), and (N, 1) against (N,), which compares all pairs. Confused with
     least squares near its labels, where signs change but targets do not, and with paired objectives
     past their margin, whose targets cross only behind a gap as wide; updates that disagree say
-    nothing.
+    nothing. Without an audit a linear loss still tells its sign by its value (`_by_value`).
     """
     told = audited(trace, "pulls")
     groups = {key: _pull(told, *key) for key in GROUPS}
     found = _directions(**{f"{p[0]}_{k}": groups[p, k] for p, k in GROUPS})
     found = found or _squashed(told) or _broadcast(audited(trace, "shapes"))
     if found is None:
-        return None
+        return _by_value(trace)
     fact, observed, expected, words, statistic = found
     return wrong(trace, "swapped_labels", words, fact, observed, expected, statistic=statistic)
+
+
+def _by_value(trace: Trace) -> Finding | None:
+    """The generator's hinge or Wasserstein loss is the mean logit of its fakes, not minus it.
+
+    It is read as loss/adversarial, or as what another loss and the adaptive weight leave of
+    loss/generator. Further terms that nobody showed make it neither, and then nothing is said.
+    """
+    if objective(trace) not in LINEAR_LOSSES:
+        return None
+    values, logits = _on_common_steps(_adversarial(trace), trace.series("logits/fake/mean"))
+    ahead = late_median(trace, "logits/gap") > 0
+    if len(values) < FEWEST or not ahead or float(np.median(np.abs(logits.values))) == 0:
+        return None
+    size = float(np.median(np.abs(logits.values)))
+    if float(np.median(np.abs(values.values - logits.values))) > EXACTLY * size:
+        return None
+    since, last = int(values.steps[0]), int(values.steps[-1])
+    summary = (
+        "The generator is trained the wrong way: since step"
+        f" {since} its adversarial loss is the mean logit of its fakes, which falls where they are"
+        " taken for fakes: put a minus before it."
+    )
+    told = trace.series("logits/fake/mean").finite().since(since).until(last)
+    expected = f"about {-np.median(values.values):.3g}, minus the generator's adversarial loss"
+    evidence = Evidence("logits/fake/mean", float(np.median(told.values)), expected, (since, last))
+    return Finding("swapped_labels", 0.98, since, summary, (evidence,))
+
+
+def _adversarial(trace: Trace) -> Series:
+    """The generator's adversarial loss, unweighted, as far as it can be told."""
+    if "loss/adversarial" in trace:
+        return trace.series("loss/adversarial").finite()
+    whole, other = trace.series("loss/generator").finite(), other_loss(trace)
+    if other is None:
+        return whole
+    whole, rest = _on_common_steps(whole, trace.series(other))
+    whole, weight = _on_common_steps(
+        Series(whole.steps, whole.values - rest.values), trace.series("adaptive_weight")
+    )
+    acts = weight.values > 0
+    return Series(whole.steps[acts], whole.values[acts] / weight.values[acts])
+
+
+def _on_common_steps(first: Series, second: Series) -> tuple[Series, Series]:
+    first, second = first.finite(), second.finite()
+    steps = np.intersect1d(first.steps, second.steps)
+    pair = (Series(steps, s.values[np.isin(s.steps, steps)]) for s in (first, second))
+    return next(pair), next(pair)
 
 
 GROUPS = (("discriminator", "real"), ("discriminator", "fake"), ("generator", "fake"))

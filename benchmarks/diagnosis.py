@@ -13,6 +13,7 @@ function `Trace -> list of failure ids, the first the surest` in `faults/peers.p
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -41,7 +42,14 @@ def equipoise_says(trace: Trace) -> list[str]:
     return [f.failure for f in diagnosis.findings] if diagnosis.verdict == "sick" else []
 
 
-TOOLS: dict[str, Tool] = {"equipoise": equipoise_says, **PEERS}
+def signals_say(trace: Trace) -> list[str]:
+    """The same without the recipe, as of a foreign loop."""
+    header = {name: value for name, value in trace.header.items() if name != "recipe"}
+    return equipoise_says(dataclasses.replace(trace, header=header))
+
+
+OWN = {"equipoise": equipoise_says, "equipoise without the recipe": signals_say}
+TOOLS: dict[str, Tool] = {**OWN, **PEERS}
 
 
 def told(case: Case, seed: int, folder: Path, line: Row | None) -> Row:
@@ -183,7 +191,7 @@ def section(stored: dict[str, Any]) -> str:
 
 
 def _scores(rows: list[Row]) -> str:
-    asked = [tool for tool in ("equipoise", *RULES, *PACKAGES) if tool in rows[0]["said"]]
+    asked = [tool for tool in (*OWN, *RULES, *PACKAGES) if tool in rows[0]["said"]]
     scores = {tool: score(rows, tool) for tool in asked}
     names = list(next(iter(scores.values())))
     lines = [_cells(["tool", *names]), _cells(["---"] * (len(names) + 1))]

@@ -43,6 +43,7 @@ PRESETS = ["digits DCGAN", "ring MLP"]  # stored; the others by --games
 WARM = 10  # steps of each before the first block
 Row = dict[str, Any]
 Block = tuple[float, float]  # wall and CPU seconds
+Spent = tuple[float, float, float]  # seconds: own, of it on probes, of the loop
 
 
 def measure(game: str, tool: str, attach: Attach, rounds: int, steps: int) -> Row:
@@ -55,6 +56,7 @@ def measure(game: str, tool: str, attach: Attach, rounds: int, steps: int) -> Ro
             return {"game": game, "tool": tool, "missing": str(error)}
         for loop in (off, on):
             _block(loop, WARM)
+        before = _spent(monitor)
         blocks: dict[str, list[Block]] = {"off": [], "on": []}
         order = random.Random(0)
         for _ in range(rounds):
@@ -62,7 +64,7 @@ def measure(game: str, tool: str, attach: Attach, rounds: int, steps: int) -> Ro
                 blocks[kind].append(_block(on if kind == "on" else off, steps))
                 if kind == "off" and monitor is not None:  # its clock stands while the other plays
                     monitor._governor._began += blocks["off"][-1][0]
-        own, probes = _account(monitor) if monitor is not None else (None, None)
+        own, probes = _account(before, _spent(monitor)) if monitor is not None else (None, None)
         on.close()
     same = all(torch.equal(a, b) for a, b in zip(off.weights(), on.weights(), strict=True))
     return {
@@ -77,11 +79,18 @@ def measure(game: str, tool: str, attach: Attach, rounds: int, steps: int) -> Ro
     }
 
 
-def _account(monitor: Monitor) -> tuple[float, float]:
-    """The monitor's own time over its loop's at the last tick, and how much of it are probes."""
+def _spent(monitor: Monitor | None) -> Spent:
+    """The monitor's own time so far, how much of it on probes, and its loop's."""
+    if monitor is None:
+        return 0.0, 0.0, 0.0
     governor = monitor._governor
-    share = monitor.trace().series("cost/monitor").last
-    return share, share * governor._purses.get("probe", 0.0) / governor.spent
+    return governor.spent, governor._purses.get("probe", 0.0), governor.elapsed
+
+
+def _account(before: Spent, after: Spent) -> tuple[float, float]:
+    """Own time and probes over the loop's time, after the first steps, which load kernels."""
+    own, probes, loop = (b - a for a, b in zip(before, after, strict=True))
+    return own / loop, probes / loop
 
 
 def _block(loop: Loop, steps: int) -> Block:
@@ -146,12 +155,13 @@ def section(stored: dict[str, Any]) -> str:
     about = (
         f"`python -m benchmarks.overhead`, {stored['date']}, {stored['machine']}. A loop written by"
         " hand, watched over unwatched: two copies of the game in one process, blocks of"
-        f" {stored['block']} steps in shuffled order. *own time*: the monitor's own account over"
-        " its loop's time; *of it probes*: passes of the networks, one a tick. *wall*, *CPU*: ratio"
-        " of the medians of the blocks; *sum*: of the sums. Marks: own time at most"
+        f" {stored['block']} steps in shuffled order, after {WARM} steps that load kernels. *own"
+        " time*: the monitor's own account over its loop's time; *of it probes*: passes of the"
+        " networks, one a tick. *wall*, *CPU*: ratio of the medians of the blocks; *sum*: of the"
+        " sums. Marks: own time at most"
         f" {OWN_MARKS[DEFAULT]} at the default and {OWN_MARKS[DENSE]} with every reading at every"
-        f" step (readings alone), ratio at most {RATIO_MARK} at the default. Cockpit watches the"
-        " generator's step alone, since BackPACK cannot follow a discriminator's two passes;"
+        f" step (readings alone; updates and batches at every tenth), ratio at most {RATIO_MARK} at"
+        " the default. Cockpit watches the generator's step alone, since BackPACK cannot follow a discriminator's two passes;"
         " wandb's own process is not in the CPU time."
     )
     parts = ["## What watching costs", about]

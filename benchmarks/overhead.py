@@ -161,8 +161,8 @@ def section(stored: dict[str, Any]) -> str:
         " sums. Marks: own time at most"
         f" {OWN_MARKS[DEFAULT]} at the default and {OWN_MARKS[DENSE]} with every reading at every"
         f" step (readings alone; updates and batches at every tenth), ratio at most {RATIO_MARK} at"
-        " the default. Cockpit watches the generator's step alone, since BackPACK cannot follow a discriminator's two passes;"
-        " wandb's own process is not in the CPU time."
+        " the default. Cockpit watches the generator's step alone, since BackPACK cannot follow a"
+        " discriminator's two passes; wandb's own process is not in the CPU time."
     )
     parts = ["## What watching costs", about]
     for game in dict.fromkeys(row["game"] for row in stored["rows"]):

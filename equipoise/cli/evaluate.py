@@ -89,10 +89,10 @@ def _say(out: Console, found: Evaluation) -> None:
         out.print(f"[yellow]Warning:[/] {escape(line)}")
     spots = found.blind_spots
     if spots is not None:
-        _say_blind_spots(out, spots.n, spots.scores)
+        _say_blind_spots(out, spots.n, spots.scores, found.convention.get("features", "given"))
 
 
-def _say_blind_spots(out: Console, n: int, scores: Any) -> None:
+def _say_blind_spots(out: Console, n: int, scores: Any, features: str) -> None:
     out.print(
         f"\nThe fakes beside surrogates of the reals, {n} a side: a [bold]fresh[/] split of the"
         " reals, a Gaussian and a collapse of the reals' mean and covariance, copies of the reals"
@@ -102,7 +102,9 @@ def _say_blind_spots(out: Console, n: int, scores: Any) -> None:
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for name, row in scores.items():
-        table.add_row(name, *(f"{row[column]:.4g}" for column in COLUMNS))
+        table.add_row(
+            name.removesuffix(f"_{features}"), *(f"{row[column]:.4g}" for column in COLUMNS)
+        )
     out.print(table)
 
 

@@ -184,7 +184,8 @@ def section(stored: dict[str, Any]) -> str:
         " each fault. *harmful*: a measure of the samples ends worse than on any healthy run of the"
         " preset; *held out*: named first, in objectives and architectures that no threshold was"
         f" set on. Median onset of right findings: {100 * onset(rows):.0f} % of the run, where 0 is"
-        " exact."
+        " exact; what the recipe alone makes sure of is dated at its start. *without the recipe*:"
+        " what the same rules say of the signals alone, as of a foreign loop."
     )
     parts = [about, _scores(rows), _confusion(rows), _calibrated(rows)]
     return "\n\n".join(["## Diagnosis", *parts])

@@ -219,10 +219,14 @@ def _pace(played: Played) -> Setting | None:
         f"The {ahead} outruns the {behind}: by updates and learning rates it moves {times:.3g}"
         " times as fast."
     )
-    path = f"optimizer.{ahead}.lr"
     expected = f"within {PACE:g} times the other's pace"
-    confidence = LIKELY if ahead == "discriminator" else KNOWN
-    return Setting(f"{ahead}_dominance", path, times, expected, words, confidence)
+    if ahead == "generator":
+        path = "optimizer.generator.lr"
+        return Setting("generator_dominance", path, times, expected, words)
+    # the pace alone does no harm where something holds it: what is missing is blamed
+    words = f"{words} No penalty, normalization or bound holds it."
+    expected = f"one that holds it, or a pace {expected}"
+    return Setting("discriminator_dominance", "penalties", 0.0, expected, words, LIKELY)
 
 
 def _tiny_batch(played: Played) -> Setting | None:

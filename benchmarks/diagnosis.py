@@ -1,6 +1,7 @@
 """Is the clinic right? Runs made sick on purpose and runs that learn, diagnosed and scored.
 
     python -m benchmarks.diagnosis [--seeds 5] [--healthy-seeds 12] [--only NAME ...] [--anew]
+    python -m benchmarks.diagnosis --stored
 
 A fault counts where it harms: where a measure of the samples ends outside of what healthy runs of
 the same preset reach. Then the first finding must be one of its right names. Runs that
@@ -59,6 +60,30 @@ def told(case: Case, seed: int, folder: Path, line: Row | None) -> Row:
     first = next(iter(diagnose(trace).findings), None)
     sure = {"confidence": first.confidence, "since": first.since} if said["equipoise"] else {}
     return {**row, "held_out": case.held_out(seed), "said": said, **sure}
+
+
+def stored(known: Mapping[corpus.Place, Row]) -> list[Row]:
+    """Every run of the corpus, told by our own rules; nothing is played."""
+    cases = {case.name: case for case in library()}
+    rows = []
+    for (name, seed), line in known.items():
+        trace, case = corpus.unpacked(line), cases[name]
+        row = {**vars(case), "seed": seed, "held_out": case.held_out(seed)}
+        row |= {key: line[key] for key in ("measures", "steps")}
+        rows.append(row | {"said": {tool: says(trace) for tool, says in OWN.items()}})
+    return rows
+
+
+def by_seed(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Our scores on the faults of each seed, beside all healthy runs."""
+    seeds = sorted({row["seed"] for row in rows if row["fault"]})
+    return {
+        f"{tool}, seed {seed}": score(
+            [r for r in rows if not r["fault"] or r["seed"] == seed], tool
+        )
+        for tool in OWN
+        for seed in seeds
+    }
 
 
 def measure(
@@ -233,8 +258,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=None, metavar="NAME", help="cases by name")
     parser.add_argument("--folder", type=Path, default=Path("runs/diagnosis"))
+    parser.add_argument("--stored", action="store_true", help="judge the corpus, seed by seed")
     parser.add_argument("--anew", action="store_true", help="play what the corpus holds as well")
     options = parser.parse_args()
+    if options.stored:
+        print(json.dumps(by_seed(stored(corpus.read())), indent=1))
+        return 0
     wanted = [c for c in library() if options.only is None or c.name in options.only]
     if not wanted:
         parser.error(f"no such case (there are {len(library())}, such as {library()[0].name!r})")

@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 SIZES = ((4_000, 64), (4_000, 2048))
 LARGE = ((10_000, 2048), (50_000, 64), (50_000, 2048))
@@ -49,7 +50,7 @@ print(json.dumps(row | {k: float(v) for k, v in values.items()}))
 """
 
 
-def rows(sizes: Sequence[tuple[int, int]] = SIZES) -> Iterator[dict[str, object]]:
+def rows(sizes: Sequence[tuple[int, int]] = SIZES) -> Iterator[dict[str, Any]]:
     """One row for each tool and size (N = M, d); the second tool's rows say how they compare."""
     for n, d in sizes:
         ours = _run("equipoise", n, d)
@@ -57,8 +58,8 @@ def rows(sizes: Sequence[tuple[int, int]] = SIZES) -> Iterator[dict[str, object]
         yield _peer(ours, n, d)
 
 
-def _peer(ours: dict[str, object], n: int, d: int) -> dict[str, object]:
-    named: dict[str, object] = {"metric": "prdc", "tool": "prdc", "n": n, "d": d}
+def _peer(ours: dict[str, Any], n: int, d: int) -> dict[str, Any]:
+    named: dict[str, Any] = {"metric": "prdc", "tool": "prdc", "n": n, "d": d}
     if importlib.util.find_spec("prdc") is None:
         return named | {"skipped": "prdc is not installed: pip install prdc==0.2"}
     if PEER_BYTES * n * n > MOST:
@@ -69,17 +70,17 @@ def _peer(ours: dict[str, object], n: int, d: int) -> dict[str, object]:
         return theirs
     counts = ("precision", "recall", "density", "coverage")
     for name in ("cpu_s", "added_mib"):
-        spent = float(ours[name])  # type: ignore[arg-type] # numbers
+        spent = float(ours[name])
         # a tiny set may add nothing to the peak of the imports
-        theirs[f"{name}_ratio"] = float(theirs[name]) / spent if spent else None  # type: ignore[arg-type] # numbers
-    theirs["largest_difference"] = max(abs(float(theirs[c]) - float(ours[c])) for c in counts)  # type: ignore[arg-type] # numbers
+        theirs[f"{name}_ratio"] = float(theirs[name]) / spent if spent else None
+    theirs["largest_difference"] = max(abs(float(theirs[c]) - float(ours[c])) for c in counts)
     return theirs
 
 
-def _run(tool: str, n: int, d: int) -> dict[str, object]:
+def _run(tool: str, n: int, d: int) -> dict[str, Any]:
     command = [sys.executable, "-c", CHILD, tool, str(n), str(d)]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    named: dict[str, object] = {"metric": "prdc", "tool": tool, "n": n, "d": d}
+    named: dict[str, Any] = {"metric": "prdc", "tool": tool, "n": n, "d": d}
     if done.returncode:
         return named | {"failed": done.stderr.strip().splitlines()[-1:] or [done.returncode]}
     return named | json.loads(done.stdout)

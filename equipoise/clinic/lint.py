@@ -200,8 +200,8 @@ def _rates(played: Played) -> Setting | None:
     if rate < RATE or any(settings.name not in ADAMS for settings in chosen):
         return None
     words = (
-        f"The players step past each other: both learn at {rate:g} or more, where Adam's rates in"
-        " use end at a quarter of a hundredth."
+        f"The players step past each other: both learn at {rate:g} or more, where rates in use"
+        " end at 0.0025."
     )
     path = "optimizer.generator.lr"
     return Setting("divergence", path, rate, f"below {RATE:g}", words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from equipoise.record import write_bytes
 from equipoise.record.atomic import replacing, unwritable
 
 SHARD = 1024  # samples whose features are written at once
+WEIGHTLESS = re.compile(r"pixels|identity|(random_conv|patches)_v\d.*")  # ours, known by name
 VERSION = 1  # of the cache's layout
 
 Tick = Callable[[int], None]
@@ -31,7 +33,9 @@ class Cache:
     """Features that were taken before, by the content of samples and the convention of features.
 
     A folder for each pair of both, named by their hash, holds `about.json` and shards of `SHARD`
-    rows, so that what was interrupted goes on with the first shard that is missing.
+    rows, so that what was interrupted goes on with the first shard that is missing. Functions of
+    one's own, which nothing but a name tells apart, are taken anew each time; a module is known by
+    its name and its weights.
     """
 
     folder: Path
@@ -90,7 +94,8 @@ def _shards(
     samples: Samples, extractor: Extractor | None, batch: int, count: int, cache: Cache | None
 ) -> Iterator[Tensor]:
     """Features in the samples' order, `SHARD` at a time, from the cache as far as it goes."""
-    place = None if cache is None else cache.place(samples, extractor)
+    known_features = extractor is None or _told_apart(extractor)
+    place = cache.place(samples, extractor) if cache is not None and known_features else None
     start = 0
     while place is not None and start < count:
         known = _read(place, start)
@@ -111,6 +116,11 @@ def _shards(
         rest = torch.cat(rows)
         last = start + held == len(samples)  # what a limit cuts is no whole shard
         yield _written(place if last else None, start, rest)
+
+
+def _told_apart(extractor: Extractor) -> bool:
+    """Whether its convention says which features these are: a function of one's own has a name."""
+    return extractor.weights_sha256 is not None or bool(WEIGHTLESS.fullmatch(extractor.name))
 
 
 def _extracted(

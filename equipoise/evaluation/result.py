@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from equipoise.evaluation.blind_spots import BlindSpots
 from equipoise.metrics.measure import Measure
+from equipoise.record.judgement import jsonable
 
 SCHEMA = 1
 
@@ -47,7 +47,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; numbers that are not finite are strings."""
         spots = self.blind_spots
-        plain: dict[str, Any] = _plain(
+        plain: dict[str, Any] = jsonable(
             {
                 "schema": SCHEMA,
                 "fake": self.fake,
@@ -60,13 +60,3 @@ class Evaluation:
             }
         )
         return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

@@ -30,7 +30,7 @@ def rows(array: Array, name: str, least: int = 1) -> Tensor:
     return tensor
 
 
-def same_width(first: Tensor, second: Tensor, names: str) -> None:
+def same_width(first: Tensor | np.ndarray, second: Tensor | np.ndarray, names: str) -> None:
     """Refuse arrays (N, d) and (M, e) unless d = e.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from equipoise.metrics.arrays import Array
+from equipoise.metrics.arrays import Array, same_width
 from equipoise.metrics.distances import (
     CHUNK,
     Floats,
@@ -15,7 +15,6 @@ from equipoise.metrics.distances import (
     Points,
     nearest,
     points,
-    same_features,
 )
 from equipoise.metrics.intervals import share_measure, wilson
 from equipoise.metrics.measure import Measure, with_error
@@ -90,12 +89,12 @@ def authenticity(
     Source: Alaa et al., arXiv 2102.08921.
     """
     x, y = points(train, "train", least=2), points(fake, "fake")
-    same_features(x, y, "train and fake")
+    same_width(x, y, "train and fake")
     own = nearest(x, None, 1, chunk)[0][:, 0]
     parts = {}
     if held_out is not None:
         held = points(held_out, "held_out")
-        same_features(x, held, "train and held_out")
+        same_width(x, held, "train and held_out")
         parts["held_out"] = float(_authentic(held, x, own, chunk).mean())
     told = {"features": features, "n_train": len(x), "n_fake": len(y)}
     authentic = int(_authentic(y, x, own, chunk).sum())
@@ -177,8 +176,8 @@ class _Sets(NamedTuple):
 
 def _three(fake: Array, train: Array, held_out: Array) -> _Sets:
     sets = _Sets(points(fake, "fake"), points(train, "train"), points(held_out, "held_out"))
-    same_features(sets.train, sets.fake, "train and fake")
-    same_features(sets.train, sets.held, "train and held_out")
+    same_width(sets.train, sets.fake, "train and fake")
+    same_width(sets.train, sets.held, "train and held_out")
     return sets
 
 

@@ -59,19 +59,6 @@ def points(array: Array, name: str, least: int = 1) -> Points:
     return result
 
 
-def same_features(x: Points, y: Points, names: str) -> None:
-    """Refuse (N, d) and (M, e) unless d = e.
-
-    Raises:
-        ValueError: d differs from e.
-    """
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"{names} have {x.shape[1]} and {y.shape[1]} dimensions; both must come from the same"
-            " features"
-        )
-
-
 def squared(x: Points, i: Indices, y: Points, j: Indices) -> Floats:
     """|x_i - y_j|^2 in float64 from differences, pair by pair: i, j (P,) -> (P,)."""
     result = np.empty(len(i))

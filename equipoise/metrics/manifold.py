@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.metrics.arrays import Array
+from equipoise.metrics.arrays import Array, same_width
 from equipoise.metrics.distances import (
     CHUNK,
     Floats,
@@ -22,7 +22,6 @@ from equipoise.metrics.distances import (
     nearest,
     points,
     repeats,
-    same_features,
 )
 from equipoise.metrics.intervals import share_measure
 from equipoise.metrics.measure import Measure, with_error
@@ -115,7 +114,7 @@ def prdc(
         raise ValueError(f"ties = {ties!r}: must be 'le' (closed balls) or 'lt' (open balls)")
     reals = _balls(real, {k, k_density}, chunk, "real")
     fakes = _balls(fake, {k}, chunk, "fake")
-    same_features(reals.points, fakes.points, "real and fake")
+    same_width(reals.points, fakes.points, "real and fake")
     told = {
         "features": features,
         "ties": ties,
@@ -148,7 +147,7 @@ def rarity(*, real: Array | Balls, fake: Array, k: int = 3, chunk: int = CHUNK) 
     Source: Han et al., Rarity Score, arXiv 2206.08549, eq. 2.
     """
     reals, y = _balls(real, {k}, chunk, "real"), points(fake, "fake")
-    same_features(reals.points, y, "real and fake")
+    same_width(reals.points, y, "real and fake")
     radius = reals.squared[k]
     least = np.full(len(y), np.inf)
     for _, i, j, (held,) in hits(Pairs(reals.points, y, chunk), [Limits(0, (radius,))]):

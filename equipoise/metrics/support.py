@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.metrics.arrays import Array
+from equipoise.metrics.arrays import Array, same_width
 from equipoise.metrics.distances import (
     CHUNK,
     Floats,
@@ -18,7 +18,6 @@ from equipoise.metrics.distances import (
     nearest,
     points,
     repeats,
-    same_features,
 )
 from equipoise.metrics.intervals import poisson_interval, share_measure
 from equipoise.metrics.measure import Measure
@@ -190,7 +189,7 @@ def _calibrated(
         raise ValueError(f"threshold = {threshold}: must be a distance, 0 or more")
     if x is None:
         return threshold or 0.0, 0.0, ()
-    same_features(x, y, "real and fake")
+    same_width(x, y, "real and fake")
     own = nearest(x, None, 1, chunk)[0][:, 0]
     limit = _quantile(own, quantile) if threshold is None else threshold
     uneven = len(y) > 1.5 * len(x)

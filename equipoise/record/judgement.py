@@ -98,7 +98,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, schema version included; non-finite numbers become strings."""
-        plain: dict[str, Any] = _jsonable(
+        plain: dict[str, Any] = jsonable(
             {
                 "schema": SCHEMA,
                 "verdict": self.verdict,
@@ -140,11 +140,12 @@ def _finding(data: Mapping[str, Any]) -> Finding:
     )
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Plain values, for JSON; numbers that are not finite are strings."""
     if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items()}
+        return {str(k): jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(v) for v in value]
+        return [jsonable(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     return value

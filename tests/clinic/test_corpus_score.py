@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import diagnosis
 from benchmarks.faults import corpus
-from benchmarks.faults.library import FAULTS, library
+from benchmarks.faults.library import FAULTS
 
 RUNS = corpus.read()
 pytestmark = [
@@ -18,15 +18,7 @@ BELOW = {"hinge without constraint": 0.5}
 
 @pytest.fixture(scope="module")
 def rows():
-    cases = {case.name: case for case in library()}
-    found = []
-    for (name, seed), line in RUNS.items():
-        case = cases[name]
-        said = diagnosis.equipoise_says(corpus.unpacked(line))
-        row = {**vars(case), "seed": seed, "held_out": case.held_out(seed)}
-        row |= {key: line[key] for key in ("measures", "steps")}
-        found.append(row | {"said": {"equipoise": said}})
-    return found
+    return diagnosis.stored(RUNS)
 
 
 def test_harmful_runs_are_found_and_named(rows):

@@ -116,13 +116,15 @@ def test_too_few_samples_have_no_blind_spots(rows, tmp_path):
     assert found.blind_spots is None
 
 
-class Counting:
+class Counting(torch.nn.Module):
     """Features that count the images they were asked for, and may fail at one of them."""
 
     def __init__(self, fails_after=10**9):
+        super().__init__()
+        self.register_buffer("weight", torch.ones(1))
         self.seen, self.fails_after = 0, fails_after
 
-    def __call__(self, images):
+    def forward(self, images):
         self.seen += len(images)
         if self.seen > self.fails_after:
             raise KeyboardInterrupt
@@ -147,6 +149,17 @@ def test_what_was_interrupted_goes_on_where_it_stopped(tmp_path):
         assert torch.equal(side.features, plain.features)
         assert torch.equal(side.moments.mean, plain.moments.mean)
     assert gather(samples, counted(Counting()), batch=64, seed=0, cache=cache, limit=1100).n == 1100
+
+
+def test_functions_that_a_name_alone_tells_apart_are_never_cached(tmp_path):
+    np.save(tmp_path / "x.npy", RNG.integers(0, 256, (20, 4, 4, 3), dtype=np.uint8))
+    samples, cache = open_samples(tmp_path / "x.npy"), Cache(tmp_path / "cache")
+    values = [
+        gather(samples, extractor(f, name="mine"), batch=8, seed=0, cache=cache).features
+        for f in (lambda x: x.float().flatten(1), lambda x: 2 * x.float().flatten(1))
+    ]
+    assert torch.equal(values[1], 2 * values[0])
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_damaged_shard_is_made_again(tmp_path):
